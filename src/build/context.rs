@@ -1,0 +1,108 @@
+//! What the kinds are given while they read their settings and while they are built.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{CarryOver, Problem};
+
+/// Given to [`super::Kind::parse`]: the names there are, and where mistakes go.
+#[derive(Debug, Default)]
+pub struct ParseContext<'a> {
+    /// The names of all upstreams in the configuration.
+    pub upstreams: &'a [Arc<str>],
+    /// Every mistake found so far.
+    pub problems: Vec<Problem>,
+}
+
+/// Given to [`super::Settings::build`].
+#[derive(Debug)]
+pub struct BuildContext<'a> {
+    /// State kept from the generation before.
+    pub carry_over: &'a mut CarryOver,
+    /// Where relative paths start: the folder of the configuration file.
+    pub base: PathBuf,
+    /// The name of the instance or route that is being built; the key for `carry_over`.
+    pub name: Arc<str>,
+    /// What the control plane shall run now and then for this generation.
+    pub probes: Vec<Arc<dyn Probe>>,
+    provided: HashMap<(TypeId, Box<str>), Arc<dyn Any + Send + Sync>>,
+}
+
+impl<'a> BuildContext<'a> {
+    /// A context whose relative paths start at `base`.
+    pub fn new(carry_over: &'a mut CarryOver, base: PathBuf) -> Self {
+        Self {
+            carry_over,
+            base,
+            name: Arc::from(""),
+            probes: Vec::new(),
+            provided: HashMap::new(),
+        }
+    }
+
+    /// The path, from the folder of the configuration file if it is relative.
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.base.join(path)
+    }
+
+    /// Lets what is built later find this by type and name: upstreams for the proxy.
+    pub fn provide<T: Any + Send + Sync>(&mut self, name: &str, thing: Arc<T>) {
+        self.provided
+            .insert((TypeId::of::<T>(), name.into()), thing);
+    }
+
+    /// What was provided under this name.
+    pub fn provided<T: Any + Send + Sync>(&self, name: &str) -> Option<Arc<T>> {
+        let any = self.provided.get(&(TypeId::of::<T>(), name.into()))?;
+        Arc::clone(any).downcast().ok()
+    }
+}
+
+/// Something the control plane runs at intervals, off the path of every request: a health check.
+/// It keeps what it found in state that it shares with who asked for it.
+pub trait Probe: Send + Sync + fmt::Debug {
+    /// What it is, for the log.
+    fn name(&self) -> String;
+
+    /// How long to wait between two runs.
+    fn interval(&self) -> Duration;
+
+    /// Runs once. May block, but no longer than its own timeout.
+    fn run(&self);
+}
+
+impl ParseContext<'_> {
+    /// Checks that an upstream of this name exists; reports it with the nearest name if not.
+    pub fn upstream(
+        &mut self,
+        section: &super::Section,
+        name: &toml::Spanned<String>,
+    ) -> Option<Arc<str>> {
+        let wanted = name.get_ref().as_str();
+        if let Some(found) = self.upstreams.iter().find(|known| ***known == *wanted) {
+            return Some(Arc::clone(found));
+        }
+        let span = section.at(name.span());
+        let problem = Problem::error("E0102", span, format!("there is no upstream `{wanted}`"));
+        self.problems.push(
+            match nearest(wanted, self.upstreams.iter().map(|name| &**name)) {
+                Some(near) => problem.hint(format!("did you mean `{near}`?")),
+                None => problem.hint(format!("define it: [upstream.{wanted}]")),
+            },
+        );
+        None
+    }
+}
+
+/// The known name most like the wanted one, if any is like it at all.
+pub fn nearest<'n>(wanted: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    known
+        .map(|name| (strsim::jaro_winkler(wanted, name), name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, name)| name)
+}

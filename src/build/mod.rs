@@ -1,0 +1,41 @@
+//! The load-time contracts: what turns a TOML table into a middleware or a handler.
+
+pub mod carry_over;
+pub mod context;
+pub mod problem;
+pub mod section;
+pub mod units;
+
+use std::fmt;
+
+pub use carry_over::CarryOver;
+pub use context::{BuildContext, ParseContext, Probe};
+pub use problem::{Problem, Span};
+pub use section::Section;
+
+/// A kind of middleware or handler: all that the rest of the program knows of it.
+pub struct Kind<T: 'static> {
+    /// What the file calls it: `type = "cors"`, `static = {…}`. `snake_case`.
+    pub name: &'static str,
+    /// One line, for `--help` and the reference.
+    pub summary: &'static str,
+    /// The body of its table in TOML; a test builds it.
+    pub example: &'static str,
+    /// Reads its settings. Pure: no I/O. Mistakes go to the context, all of them.
+    pub parse: Parse<T>,
+}
+
+/// Reads the settings of a kind.
+pub type Parse<T> = fn(&Section, &mut ParseContext<'_>) -> Option<Box<dyn Settings<T>>>;
+
+/// Settings that were read and are right by themselves.
+pub trait Settings<T>: fmt::Debug + Send + Sync {
+    /// Makes the thing. May do I/O: open the root, read the file.
+    fn build(&self, cx: &mut BuildContext<'_>) -> Result<T, Box<Problem>>;
+}
+
+impl<T> fmt::Debug for Kind<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kind({})", self.name)
+    }
+}

@@ -1,0 +1,183 @@
+//! Coarse deadlines, kept by the worker instead of one timer a request.
+//!
+//! A [`Deadline`] is a slot in its worker's list: setting one is a store. The worker sweeps the
+//! list every [`GRANULARITY`], and only when the earliest deadline may have passed.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use crate::clock;
+
+/// How late a deadline may be noticed. A tenth of a second against limits of seconds.
+pub const GRANULARITY: Duration = Duration::from_millis(100);
+
+/// The deadlines of one worker.
+pub struct Deadlines {
+    epoch: Instant,
+    slots: RefCell<Slab<Slot>>,
+    /// No deadline is earlier than this; `NEVER` if none is set.
+    earliest: Cell<u64>,
+    /// Wakes who sweeps when a first deadline is set.
+    sweeper: RefCell<Option<Waker>>,
+}
+
+struct Slot {
+    /// Milliseconds since the epoch of the list, or `NEVER`.
+    due: u64,
+    waker: Option<Waker>,
+}
+
+const NEVER: u64 = u64::MAX;
+
+/// The time was up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elapsed;
+
+impl Deadlines {
+    /// An empty list.
+    pub fn new() -> Rc<Self> {
+        Rc::new(Self {
+            epoch: clock::now(),
+            slots: RefCell::default(),
+            earliest: Cell::new(NEVER),
+            sweeper: RefCell::default(),
+        })
+    }
+
+    /// A new deadline, not set.
+    pub fn register(self: &Rc<Self>) -> Deadline {
+        let key = self.slots.borrow_mut().insert(Slot {
+            due: NEVER,
+            waker: None,
+        });
+        Deadline {
+            list: Rc::clone(self),
+            key,
+        }
+    }
+
+    /// How long the sweeper may sleep: `None` if no deadline is set.
+    pub fn next_sweep(&self, now: Instant) -> Option<Duration> {
+        match self.earliest.get() {
+            NEVER => None,
+            due => {
+                Some(Duration::from_millis(due.saturating_sub(self.millis(now))).max(GRANULARITY))
+            }
+        }
+    }
+
+    /// Remembers whom to wake when the first deadline is set on a list that had none.
+    pub fn on_first(&self, waker: &Waker) {
+        self.sweeper.replace(Some(waker.clone()));
+    }
+
+    /// Wakes every task whose deadline has passed.
+    pub fn sweep(&self, now: Instant) {
+        let now = self.millis(now);
+        if now < self.earliest.get() {
+            return;
+        }
+        let mut due = Vec::new();
+        let mut earliest = NEVER;
+        for (_, slot) in self.slots.borrow_mut().iter_mut() {
+            if slot.due <= now {
+                due.extend(slot.waker.take());
+            } else {
+                earliest = earliest.min(slot.due);
+            }
+        }
+        self.earliest.set(earliest);
+        due.into_iter().for_each(Waker::wake);
+    }
+
+    fn millis(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.epoch).as_millis()).unwrap_or(NEVER - 1)
+    }
+}
+
+impl fmt::Debug for Deadlines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Deadlines({})", self.slots.borrow().len())
+    }
+}
+
+/// One deadline. Dropping it takes it off the list.
+pub struct Deadline {
+    list: Rc<Deadlines>,
+    key: usize,
+}
+
+impl Deadline {
+    /// Due `after` from now; replaces what was set.
+    pub fn set(&self, after: Duration) {
+        let now = self.list.millis(clock::now());
+        let after = u64::try_from(after.as_millis()).unwrap_or(NEVER);
+        let due = now.saturating_add(after).min(NEVER - 1);
+        self.list.slots.borrow_mut()[self.key].due = due;
+        let earliest = self.list.earliest.get();
+        if due < earliest {
+            self.list.earliest.set(due);
+            if earliest == NEVER
+                && let Some(waker) = self.list.sweeper.take()
+            {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Never due.
+    pub fn clear(&self) {
+        self.list.slots.borrow_mut()[self.key].due = NEVER;
+    }
+
+    /// Whether it has passed.
+    pub fn is_past(&self) -> bool {
+        let due = self.list.slots.borrow()[self.key].due;
+        due != NEVER && due <= self.list.millis(clock::now())
+    }
+
+    /// Ready once it has passed; wakes the task then.
+    pub fn poll_past(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.is_past() {
+            return Poll::Ready(());
+        }
+        let mut slots = self.list.slots.borrow_mut();
+        let waker = &mut slots[self.key].waker;
+        match waker {
+            Some(known) if known.will_wake(cx.waker()) => {}
+            _ => *waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Runs `future` until it is done or the deadline passes.
+    pub async fn limit<F: Future>(&self, future: F) -> Result<F::Output, Elapsed> {
+        let mut future = pin!(future);
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            self.poll_past(cx).map(|()| Err(Elapsed))
+        })
+        .await
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.list.slots.borrow_mut().remove(self.key);
+    }
+}
+
+impl fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Deadline({})", self.key)
+    }
+}

@@ -1,0 +1,150 @@
+//! The run-time contracts: an exchange, what is done around it, and what comes back.
+
+pub mod blocking;
+pub mod body;
+pub mod client;
+pub mod deadlines;
+pub mod locals;
+pub mod outcome;
+pub mod params;
+pub mod response;
+
+use std::fmt;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use blocking::{BlockingPool, PoolFull};
+pub use body::{Body, BodyError, BodyStream, FileSlice, Part, Tunnel};
+pub use deadlines::{Deadline, Deadlines};
+pub use locals::WorkerLocals;
+pub use outcome::{Outcome, Why};
+pub use params::Params;
+pub use response::Response;
+
+use crate::http::RequestHead;
+
+/// A future that stays on its worker.
+pub type LocalBoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// One request and the response to it, as handlers and middleware see it.
+#[derive(Debug)]
+pub struct Exchange<'a> {
+    /// The request without its body. Middleware may change it; `raw` of the target stays.
+    pub request: &'a mut RequestHead,
+    /// The request body, until someone takes it. `None` if the request has none.
+    pub body: Option<Box<dyn BodyStream>>,
+    /// The connection the request came on.
+    pub connection: &'a ConnectionInfo,
+    /// What this worker keeps between exchanges.
+    pub locals: &'a WorkerLocals,
+    /// Who asks: the peer, or who a trusted proxy says it forwards for.
+    pub client_ip: IpAddr,
+    /// The name of the route that answers; empty until one was found.
+    pub route: Arc<str>,
+    /// What the route's pattern captured.
+    pub params: Params,
+    /// The request id, once `request_id` has set it.
+    pub request_id: Option<Box<str>>,
+    /// The number of the configuration that answers.
+    pub generation: u64,
+    /// When the first byte of the head was read.
+    pub started: Instant,
+    /// Why the exchange went wrong, in one of a closed set of words.
+    pub why: Option<Why>,
+    /// What the proxy did, for the log.
+    pub upstream: Option<Box<UpstreamTrail>>,
+    /// Set while the daemon drains: readiness turns 503.
+    pub draining: bool,
+}
+
+impl Exchange<'_> {
+    /// How long the exchange has lasted.
+    pub fn elapsed(&self) -> Duration {
+        crate::clock::now().saturating_duration_since(self.started)
+    }
+}
+
+/// What is the same for every exchange of a connection.
+#[derive(Debug, Clone)]
+pub struct ConnectionInfo {
+    /// Counted up by the worker; unique within it.
+    pub id: u64,
+    /// The address of the peer; unspecified for a unix socket.
+    pub peer: SocketAddr,
+    /// Our own address.
+    pub local: SocketAddr,
+    /// The name of the listener that accepted it.
+    pub listener: Arc<str>,
+    /// Whether the client's side is encrypted: `https`.
+    pub secure: bool,
+}
+
+impl ConnectionInfo {
+    /// `http` or `https`.
+    pub const fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+}
+
+/// What happened towards an upstream, for the log.
+#[derive(Debug, Clone, Default)]
+pub struct UpstreamTrail {
+    /// The name of the upstream.
+    pub upstream: Arc<str>,
+    /// The endpoint of the last try.
+    pub endpoint: String,
+    /// How many endpoints were tried.
+    pub tries: u32,
+    /// From the start of the exchange to the connection being ready.
+    pub connected: Option<Duration>,
+    /// From the start of the exchange to the first byte of the answer.
+    pub first_byte: Option<Duration>,
+    /// The status the upstream gave.
+    pub status: Option<u16>,
+}
+
+/// One kind of work done around a handler.
+///
+/// An instance is built when a configuration is compiled and shared by all workers until the
+/// last exchange that uses it has ended. So it is immutable; what belongs to one exchange is in
+/// the [`Exchange`], what must be counted is in state kept by `CarryOver`.
+pub trait Middleware: Send + Sync + fmt::Debug {
+    /// The head has been read; no handler has run. First in the list runs first.
+    fn on_request(&self, _x: &mut Exchange<'_>) -> Flow {
+        Flow::Continue
+    }
+
+    /// The response head is ready and unsent. Last in the list runs first. Runs for every
+    /// middleware whose `on_request` said [`Flow::Continue`], also for errors.
+    fn on_response(&self, _x: &mut Exchange<'_>, _response: &mut Response) {}
+
+    /// The exchange is over: sent, cut off or timed out. Runs for every middleware that was
+    /// entered, also when the client hung up.
+    fn on_complete(&self, _x: &Exchange<'_>, _outcome: &Outcome) {}
+}
+
+/// What [`Middleware::on_request`] wants to happen next.
+pub enum Flow {
+    /// Go on inwards.
+    Continue,
+    /// Answer with this; nothing further in is entered.
+    Respond(Response),
+    /// Ask someone first. Only who must wait pays for a box.
+    Wait(LocalBoxFuture<'static, Resume>),
+}
+
+/// What a [`Flow::Wait`] comes back with.
+pub type Resume = Box<dyn FnOnce(&mut Exchange<'_>) -> Flow>;
+
+impl fmt::Debug for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Continue => "Continue",
+            Self::Respond(_) => "Respond",
+            Self::Wait(_) => "Wait",
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! One compiled configuration: immutable, numbered, shared by all workers.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::build::Probe;
+use crate::routing::chain::Chain;
+
+/// A configuration, compiled.
+#[derive(Debug)]
+pub struct Generation {
+    /// Counted up from 1 with every configuration published.
+    pub id: u64,
+    /// Where to listen, and with which routes.
+    pub listeners: Vec<Listener>,
+    /// How many workers; fixed at start.
+    pub workers: NonZeroUsize,
+    /// The threads of the blocking pool; fixed at start.
+    pub blocking_threads: usize,
+    /// The queue of the blocking pool; fixed at start.
+    pub blocking_queue: usize,
+    /// The limits of every connection.
+    pub limits: Limits,
+    /// Whose `X-Forwarded-For` and `Forwarded` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The `Server` field; `None` for no such field.
+    pub server_header: Option<Box<str>>,
+    /// How long open exchanges may take to end after SIGTERM.
+    pub drain_timeout: Duration,
+    /// What the control plane runs now and then.
+    pub probes: Vec<Arc<dyn Probe>>,
+    /// The chain of requests that were refused before they could be routed.
+    pub refused: Chain,
+}
+
+/// A place to listen.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// The name the file gave it, or its address.
+    pub name: Arc<str>,
+    /// Where.
+    pub bind: Bind,
+    /// Which routes it serves.
+    pub table: Arc<crate::routing::table::Table>,
+}
+
+/// An address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Bind {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A unix stream socket.
+    Unix {
+        /// The path of the socket.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// Its owner and group, by number; `None` leaves them.
+        owner: Option<(u32, u32)>,
+    },
+}
+
+/// Limits of connections and requests. The defaults and where they come from are in
+/// `config/resolve.rs`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// From the first byte of a head to its last.
+    pub header_timeout: Duration,
+    /// Between two requests of a connection.
+    pub keep_alive_timeout: Duration,
+    /// Between two bytes of a request body.
+    pub body_idle_timeout: Duration,
+    /// Bytes a second a request body must come with, measured after 30 s; 0 for any.
+    pub body_min_rate: u64,
+    /// Between two bytes that the client takes.
+    pub write_idle_timeout: Duration,
+    /// Bytes of the request line.
+    pub request_line: usize,
+    /// Bytes of all fields.
+    pub headers: usize,
+    /// How many field lines.
+    pub header_count: usize,
+    /// Bytes of a request body.
+    pub body: u64,
+    /// Connections a worker holds open.
+    pub connections: usize,
+    /// Requests a connection may carry; 0 for any number.
+    pub requests_per_connection: u64,
+}

@@ -1,0 +1,303 @@
+//! Fields in the order they came, in one buffer.
+
+use super::name::{HeaderName, Known};
+
+/// An ordered multimap of fields. Keeps order and spelling; looks names up without case.
+///
+/// All names and values stand in one buffer, so that filling it allocates at most twice, and
+/// never once its capacity has been reached.
+#[derive(Debug, Clone, Default)]
+pub struct Headers {
+    bytes: Vec<u8>,
+    fields: Vec<Field>,
+}
+
+/// One field: where its name and value stand in the buffer.
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    name: Span,
+    value: Span,
+    known: Known,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    fn of(self, bytes: &[u8]) -> &[u8] {
+        bytes
+            .get(self.start as usize..self.end as usize)
+            .unwrap_or_default()
+    }
+}
+
+impl Headers {
+    /// An empty list; allocates nothing.
+    pub const fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            fields: Vec::new(),
+        }
+    }
+
+    /// An empty list with room for `fields` fields in `bytes` bytes.
+    pub fn with_capacity(fields: usize, bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            fields: Vec::with_capacity(fields),
+        }
+    }
+
+    /// How many field lines there are.
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there is no field.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// Forgets the fields, keeps the capacity.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.fields.clear();
+    }
+
+    /// Adds a field line. CR, LF and NUL in the value become SP (RFC 9110 §5.5), so that no
+    /// value can end its line.
+    pub fn append(&mut self, name: &HeaderName, value: impl AsRef<[u8]>) {
+        let field = self.store(name.as_str().as_bytes(), value.as_ref(), name.known());
+        self.fields.push(field);
+    }
+
+    /// Adds a field line whose name and value a parser has already checked.
+    pub fn append_parsed(&mut self, name: &[u8], value: &[u8]) {
+        let field = self.store(name, value, Known::intern(name));
+        self.fields.push(field);
+    }
+
+    /// Makes this the only field of its name, in the place of the first one there was.
+    pub fn set(&mut self, name: &HeaderName, value: impl AsRef<[u8]>) {
+        let field = self.store(name.as_str().as_bytes(), value.as_ref(), name.known());
+        match self.position(name) {
+            None => self.fields.push(field),
+            Some(first) => {
+                self.fields[first] = field;
+                let mut index = 0;
+                let bytes = &self.bytes;
+                self.fields.retain(|other| {
+                    let keep = index <= first || !is(other, name, bytes);
+                    index += 1;
+                    keep
+                });
+            }
+        }
+    }
+
+    /// Takes every field of this name away; whether there was one.
+    pub fn remove(&mut self, name: &HeaderName) -> bool {
+        let before = self.fields.len();
+        let bytes = &self.bytes;
+        self.fields.retain(|field| !is(field, name, bytes));
+        self.fields.len() != before
+    }
+
+    /// Keeps the fields for which `keep(name, value)` holds.
+    pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
+        let bytes = &self.bytes;
+        self.fields
+            .retain(|field| keep(field.name.of(bytes), field.value.of(bytes)));
+    }
+
+    /// The value of the first field of this name.
+    pub fn get(&self, name: &HeaderName) -> Option<&[u8]> {
+        let field = self.fields.get(self.position(name)?)?;
+        Some(field.value.of(&self.bytes))
+    }
+
+    /// The value of the first field of this name, if it is UTF-8.
+    pub fn get_str(&self, name: &HeaderName) -> Option<&str> {
+        std::str::from_utf8(self.get(name)?).ok()
+    }
+
+    /// The values of every field of this name, in order.
+    pub fn get_all<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        let known = name.known();
+        self.fields
+            .iter()
+            .filter(move |field| {
+                field.known == known && (known != Known::NONE || is(field, name, &self.bytes))
+            })
+            .map(|field| field.value.of(&self.bytes))
+    }
+
+    /// Whether there is a field of this name.
+    pub fn contains(&self, name: &HeaderName) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// The members of a comma-separated list field (RFC 9110 §5.6.1), over all its lines,
+    /// without the white space around them and without empty ones. Commas in quoted strings
+    /// do not separate.
+    pub fn list<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        self.get_all(name).flat_map(ListMembers)
+    }
+
+    /// Whether a list field has this token, in any case: `Connection: keep-alive, Upgrade`.
+    pub fn has_token(&self, name: &HeaderName, token: &str) -> bool {
+        self.list(name)
+            .any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
+    }
+
+    /// Names and values in order, as spelt.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields
+            .iter()
+            .map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
+    }
+
+    fn position(&self, name: &HeaderName) -> Option<usize> {
+        self.fields
+            .iter()
+            .position(|field| is(field, name, &self.bytes))
+    }
+
+    fn store(&mut self, name: &[u8], value: &[u8], known: Known) -> Field {
+        let name = self.push(name);
+        let value = self.push(value);
+        for byte in &mut self.bytes[value.start as usize..value.end as usize] {
+            if matches!(*byte, b'\r' | b'\n' | 0) {
+                *byte = b' ';
+            }
+        }
+        Field { name, value, known }
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Span {
+        let start = offset(self.bytes.len());
+        self.bytes.extend_from_slice(bytes);
+        Span {
+            start,
+            end: offset(self.bytes.len()),
+        }
+    }
+}
+
+fn is(field: &Field, name: &HeaderName, bytes: &[u8]) -> bool {
+    let known = name.known();
+    field.known == known
+        && (known != Known::NONE
+            || field
+                .name
+                .of(bytes)
+                .eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
+
+/// Heads are limited to far less than 4 GiB; a longer one would be cut, never wrapped round.
+fn offset(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+struct ListMembers<'a>(&'a [u8]);
+
+impl<'a> Iterator for ListMembers<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        while !self.0.is_empty() {
+            let end = member_end(self.0);
+            let (member, rest) = self.0.split_at(end);
+            self.0 = rest.get(1..).unwrap_or_default();
+            let member = member.trim_ascii();
+            if !member.is_empty() {
+                return Some(member);
+            }
+        }
+        None
+    }
+}
+
+/// Where the first list member ends: at a comma outside quotes, or at the end.
+fn member_end(list: &[u8]) -> usize {
+    let (mut quoted, mut escaped) = (false, false);
+    for (index, &byte) in list.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b',' if !quoted => return index,
+            _ => {}
+        }
+    }
+    list.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::name::{CONNECTION, CONTENT_TYPE, ETAG, HOST, SET_COOKIE, VARY};
+    use super::*;
+
+    fn custom() -> HeaderName {
+        HeaderName::from_bytes(b"X-Own").unwrap()
+    }
+
+    #[test]
+    fn order_and_spelling_are_kept() {
+        let mut headers = Headers::new();
+        headers.append_parsed(b"hOsT", b"a");
+        headers.append(&custom(), "1");
+        headers.append_parsed(b"x-OWN", b"2");
+        let all: Vec<_> = headers.iter().collect();
+        assert_eq!(
+            all,
+            [
+                (&b"hOsT"[..], &b"a"[..]),
+                (b"X-Own", b"1"),
+                (b"x-OWN", b"2")
+            ]
+        );
+        assert_eq!(headers.get(&HOST), Some(&b"a"[..]));
+        assert_eq!(headers.get_all(&custom()).collect::<Vec<_>>(), [b"1", b"2"]);
+    }
+
+    #[test]
+    fn set_replaces_all_in_place_of_the_first() {
+        let mut headers = Headers::new();
+        headers.append(&VARY, "a");
+        headers.append(&HOST, "h");
+        headers.append(&VARY, "b");
+        headers.set(&VARY, "c");
+        let all: Vec<_> = headers.iter().map(|(_, value)| value).collect();
+        assert_eq!(all, [b"c", b"h"]);
+        assert!(headers.remove(&VARY));
+        assert!(!headers.remove(&VARY));
+        assert_eq!(headers.len(), 1);
+    }
+
+    #[test]
+    fn a_value_cannot_end_its_line() {
+        let mut headers = Headers::new();
+        headers.append(&ETAG, "a\r\nSet-Cookie: x\0");
+        assert_eq!(headers.get(&ETAG), Some(&b"a  Set-Cookie: x "[..]));
+        assert!(!headers.contains(&SET_COOKIE));
+    }
+
+    #[test]
+    fn lists_split_at_commas_outside_quotes() {
+        let mut headers = Headers::new();
+        headers.append(&CONNECTION, " keep-alive ,, Upgrade");
+        headers.append(&CONNECTION, "\"a,\\\"b\" , c");
+        let members: Vec<_> = headers.list(&CONNECTION).collect();
+        assert_eq!(
+            members,
+            [&b"keep-alive"[..], b"Upgrade", b"\"a,\\\"b\"", b"c"]
+        );
+        assert!(headers.has_token(&CONNECTION, "upgrade"));
+        assert!(!headers.has_token(&CONNECTION, "keep"));
+        assert!(!headers.contains(&CONTENT_TYPE));
+    }
+}

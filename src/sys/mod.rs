@@ -1,0 +1,3 @@
+//! The kernel, through safe crates: sockets and what moves bytes over them.
+
+pub mod transport;
