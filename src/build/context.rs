@@ -79,7 +79,7 @@ impl ParseContext<'_> {
     /// Checks that an upstream of this name exists; reports it with the nearest name if not.
     pub fn upstream(
         &mut self,
-        section: &super::Section,
+        section: &super::Section<'_>,
         name: &toml::Spanned<String>,
     ) -> Option<Arc<str>> {
         let wanted = name.get_ref().as_str();

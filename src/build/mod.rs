@@ -26,7 +26,7 @@ pub struct Kind<T: 'static> {
 }
 
 /// Reads the settings of a kind.
-pub type Parse<T> = fn(&Section, &mut ParseContext<'_>) -> Option<Box<dyn Settings<T>>>;
+pub type Parse<T> = fn(&Section<'_>, &mut ParseContext<'_>) -> Option<Box<dyn Settings<T>>>;
 
 /// Settings that were read and are right by themselves.
 pub trait Settings<T>: fmt::Debug + Send + Sync {

@@ -11,27 +11,28 @@ use super::{ParseContext, Problem, Span};
 
 /// A TOML table of a configuration, with the place of every key and value.
 #[derive(Clone)]
-pub struct Section {
+pub struct Section<'t> {
     file: usize,
-    table: Spanned<DeValue<'static>>,
+    table: Spanned<DeValue<'t>>,
 }
 
 /// How many mistakes one section may report: each is found by taking the one before away.
 const MISTAKES_MAX: usize = 32;
 
-impl Section {
+impl<'t> Section<'t> {
     /// A table of file number `file`.
-    pub const fn new(file: usize, table: Spanned<DeValue<'static>>) -> Self {
+    pub const fn new(file: usize, table: Spanned<DeValue<'t>>) -> Self {
         Self { file, table }
     }
 
     /// Reads a table from text of its own: examples and tests.
-    pub fn from_text(text: &str) -> Result<Self, String> {
+    pub fn from_text(text: &'t str) -> Result<Self, String> {
         let table = toml::de::DeTable::parse(text).map_err(|error| error.to_string())?;
         let span = table.span();
-        let mut value = DeValue::Table(table.into_inner());
-        value.make_owned();
-        Ok(Self::new(0, Spanned::new(span, value)))
+        Ok(Self::new(
+            0,
+            Spanned::new(span, DeValue::Table(table.into_inner())),
+        ))
     }
 
     /// Where the table stands.
@@ -48,7 +49,7 @@ impl Section {
     }
 
     /// The table itself.
-    pub const fn value(&self) -> &Spanned<DeValue<'static>> {
+    pub const fn value(&self) -> &Spanned<DeValue<'t>> {
         &self.table
     }
 }
@@ -56,7 +57,7 @@ impl Section {
 impl ParseContext<'_> {
     /// Reads the settings of a section. Every mistake is reported, not just the first: what is
     /// wrong is taken out and the rest read again.
-    pub fn settings<S: DeserializeOwned>(&mut self, section: &Section) -> Option<S> {
+    pub fn settings<S: DeserializeOwned>(&mut self, section: &Section<'_>) -> Option<S> {
         let mut table = section.table.clone();
         let before = self.problems.len();
         for _ in 0..MISTAKES_MAX {
@@ -78,7 +79,7 @@ impl ParseContext<'_> {
 }
 
 /// Takes the innermost entry that holds this place out of the table; whether there was one.
-fn take_out(value: &mut Spanned<DeValue<'static>>, place: &Range<usize>) -> bool {
+fn take_out(value: &mut Spanned<DeValue<'_>>, place: &Range<usize>) -> bool {
     let DeValue::Table(table) = value.get_mut() else {
         return false;
     };
@@ -95,7 +96,7 @@ fn take_out(value: &mut Spanned<DeValue<'static>>, place: &Range<usize>) -> bool
     table.remove(key.as_str()).is_some()
 }
 
-impl PartialEq for Section {
+impl PartialEq for Section<'_> {
     /// Equal in what is written, wherever it stands.
     fn eq(&self, other: &Self) -> bool {
         same(self.table.get_ref(), other.table.get_ref())
@@ -127,7 +128,7 @@ fn same(a: &DeValue<'_>, b: &DeValue<'_>) -> bool {
     }
 }
 
-impl fmt::Debug for Section {
+impl fmt::Debug for Section<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Section({:?})", self.span())
     }

@@ -1,0 +1,92 @@
+//! What the control plane and a worker say to each other: orders down, reports up.
+
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use crate::exchange::BlockingPool;
+use crate::generation::{Bind, Generation};
+use crate::telemetry::WorkerCounters;
+
+/// How many orders may wait for a worker. The control plane waits for the answer to one before
+/// it gives the next, so two (a publication and a drain) are the most there are.
+pub const ORDERS_MAX: usize = 4;
+
+/// From the control plane to a worker.
+#[derive(Debug)]
+pub enum Order {
+    /// Serve this from the next request on. Answered with [`Report::Published`].
+    Publish(Publication),
+    /// Take no new connection, end idle ones, let open exchanges end. Answered with
+    /// [`Report::Drained`] once the last connection is gone, after `timeout` at the latest.
+    Drain {
+        /// How long open exchanges may take.
+        timeout: Duration,
+    },
+    /// End now.
+    Stop,
+}
+
+/// A generation, and this worker's sockets for what is new in it.
+#[derive(Debug)]
+pub struct Publication {
+    /// What to serve.
+    pub generation: Arc<Generation>,
+    /// A socket for every listener address that the worker does not listen on yet. Addresses it
+    /// listens on that are not in the generation are closed when their backlog is empty.
+    pub sockets: Vec<(Bind, Socket)>,
+}
+
+/// A listening socket, bound by the control plane, in non-blocking mode.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP; each worker has its own in a `SO_REUSEPORT` group.
+    Tcp(TcpListener),
+    /// Unix; the workers share one.
+    Unix(UnixListener),
+}
+
+/// From a worker to the control plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// This generation is served from now on.
+    Published {
+        /// Which worker.
+        worker: usize,
+        /// The generation's number.
+        generation: u64,
+    },
+    /// The last connection is gone; the worker has ended.
+    Drained {
+        /// Which worker.
+        worker: usize,
+        /// How many connections had to be cut.
+        cut: u64,
+    },
+    /// The worker's thread ended by itself, which it never should.
+    Died {
+        /// Which worker.
+        worker: usize,
+    },
+}
+
+/// What a worker starts with.
+#[derive(Debug)]
+pub struct WorkerSetup {
+    /// Its number, from 0.
+    pub worker: usize,
+    /// How many there are.
+    pub workers: usize,
+    /// The first publication.
+    pub first: Publication,
+    /// Where orders come from.
+    pub orders: tokio::sync::mpsc::Receiver<Order>,
+    /// Where reports go.
+    pub reports: SyncSender<Report>,
+    /// Where blocking work goes.
+    pub blocking: BlockingPool,
+    /// What it counts.
+    pub counters: Arc<WorkerCounters>,
+}
