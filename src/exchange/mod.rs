@@ -43,9 +43,9 @@ pub struct Exchange<'a> {
     /// Who asks: the peer, or who a trusted proxy says it forwards for.
     pub client_ip: IpAddr,
     /// The name of the route that answers; empty until one was found.
-    pub route: Arc<str>,
+    pub route: &'a str,
     /// What the route's pattern captured.
-    pub params: Params,
+    pub params: Params<'a>,
     /// The request id, once `request_id` has set it.
     pub request_id: Option<Box<str>>,
     /// The number of the configuration that answers.

@@ -1,18 +1,17 @@
 //! What a route's pattern captured from the path.
 
-use std::sync::Arc;
-
 use smallvec::SmallVec;
 
-/// Names and decoded values, in the order of the pattern: `/users/:id` gives `id`.
+/// Names and decoded values, in the order of the pattern: `/users/:id` gives `id`. The names
+/// are borrowed from the table: no shared count is touched on the path of a request.
 #[derive(Debug, Clone, Default)]
-pub struct Params(SmallVec<[Capture; 2]>);
+pub struct Params<'t>(SmallVec<[Capture<'t>; 2]>);
 
-type Capture = (Arc<str>, Box<[u8]>);
+type Capture<'t> = (&'t str, Box<[u8]>);
 
-impl Params {
+impl<'t> Params<'t> {
     /// Adds a capture.
-    pub fn push(&mut self, name: Arc<str>, value: &[u8]) {
+    pub fn push(&mut self, name: &'t str, value: &[u8]) {
         self.0.push((name, value.into()));
     }
 
@@ -25,7 +24,7 @@ impl Params {
 
     /// Names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
+        self.0.iter().map(|(name, value)| (*name, &**value))
     }
 
     /// Forgets all captures.

@@ -34,7 +34,7 @@ impl Table {
     }
 
     /// Finds the route of a request and fills in what its pattern captured.
-    pub fn find(&self, _request: &RequestHead, _params: &mut Params) -> Found<'_> {
+    pub fn find<'t>(&'t self, _request: &RequestHead, _params: &mut Params<'t>) -> Found<'t> {
         Found::NotFound
     }
 }
