@@ -1,9 +1,9 @@
 //! What the control plane and a worker say to each other: orders down, reports up.
 
+use std::fmt;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use crate::exchange::BlockingPool;
@@ -72,6 +72,29 @@ pub enum Report {
     },
 }
 
+/// Where a worker's reports go. The control plane hears more than its workers, and this floor
+/// need not know what else.
+#[derive(Clone)]
+pub struct Reporter(Arc<dyn Fn(Report) + Send + Sync>);
+
+impl Reporter {
+    /// Hands every report to `hear`, which must not block.
+    pub fn new(hear: impl Fn(Report) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hear))
+    }
+
+    /// Reports.
+    pub fn send(&self, report: Report) {
+        (self.0)(report);
+    }
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reporter")
+    }
+}
+
 /// What a worker starts with.
 #[derive(Debug)]
 pub struct WorkerSetup {
@@ -84,7 +107,7 @@ pub struct WorkerSetup {
     /// Where orders come from.
     pub orders: tokio::sync::mpsc::Receiver<Order>,
     /// Where reports go.
-    pub reports: SyncSender<Report>,
+    pub reports: Reporter,
     /// Where blocking work goes.
     pub blocking: BlockingPool,
     /// What it counts.
