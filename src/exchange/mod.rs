@@ -8,6 +8,8 @@ pub mod locals;
 pub mod outcome;
 pub mod params;
 pub mod response;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::fmt;
 use std::future::Future;

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows a socket, a clock, a runtime or a log.
 
+pub mod date;
 pub mod h1;
 pub mod headers;
 pub mod method;
