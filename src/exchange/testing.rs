@@ -84,7 +84,7 @@ impl TestRequest {
             connection: &self.connection,
             locals: &self.locals,
             client_ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
-            route: Arc::from("test"),
+            route: "test",
             params: Params::default(),
             request_id: None,
             generation: 1,

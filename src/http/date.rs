@@ -209,7 +209,7 @@ fn parse_imf_fixdate(text: [u8; 29]) -> Option<Moment> {
         return None;
     }
     let day = number(&[*d0, *d1])?;
-    Moment::from_parts(number(year)?, month(&[*m0, *m1, *m2])?, day, *time)
+    Moment::from_parts(number(year)?, month([*m0, *m1, *m2])?, day, *time)
 }
 
 /// `Sunday, 06-Nov-94 08:49:37 GMT`
@@ -232,7 +232,7 @@ fn parse_rfc850(text: &[u8], this_year: u32) -> Option<Moment> {
         year
     };
     let day = number(&[d0, d1])?;
-    Moment::from_parts(year, month(&[m0, m1, m2])?, day, *time)
+    Moment::from_parts(year, month([m0, m1, m2])?, day, *time)
 }
 
 /// `Sun Nov  6 08:49:37 1994`
@@ -250,15 +250,15 @@ fn parse_asctime(text: [u8; 24]) -> Option<Moment> {
     }
     let d0 = if d0 == b' ' { b'0' } else { d0 };
     let day = number(&[d0, d1])?;
-    Moment::from_parts(number(year)?, month(&[m0, m1, m2])?, day, *time)
+    Moment::from_parts(number(year)?, month([m0, m1, m2])?, day, *time)
 }
 
 fn is_short_weekday(name: [u8; 3]) -> bool {
     WEEKDAYS.iter().any(|day| day.starts_with(&name))
 }
 
-fn month(name: &[u8; 3]) -> Option<u32> {
-    let index = MONTHS.iter().position(|month| month == name)?;
+fn month(name: [u8; 3]) -> Option<u32> {
+    let index = MONTHS.iter().position(|month| *month == name)?;
     u32::try_from(index + 1).ok()
 }
 
