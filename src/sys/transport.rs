@@ -8,7 +8,8 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
 
-use bytes::BufMut;
+use rustix::buffer::spare_capacity;
+use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -22,29 +23,50 @@ pub enum Transport {
     Unix(UnixStream),
 }
 
+/// Whether more will be written at once, so that the kernel may wait with a short packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum More {
+    /// Nothing more for now: send what there is.
+    No,
+    /// More follows.
+    Follows,
+}
+
 impl Transport {
-    /// Reads once into the spare room of `buffer` (which must have some). `Ok(0)`: the peer has
-    /// ended its direction.
-    pub fn poll_read(
-        &self,
-        cx: &mut Context<'_>,
-        buffer: &mut impl BufMut,
-    ) -> Poll<io::Result<usize>> {
+    /// Reads once into the spare room of `buffer`. `Ok(0)`: the peer has ended its direction.
+    pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.poll_read_ready(cx))?;
             match self.try_read(buffer) {
-                Err(error) if retry(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.poll_read_ready(cx))?;
+                }
                 done => return Poll::Ready(done),
             }
         }
     }
 
-    /// Reads once without waiting: `WouldBlock` if there is nothing.
-    pub fn try_read(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_read_buf(buffer),
-            Self::Unix(stream) => stream.try_read_buf(buffer),
-        }
+    /// Reads once without waiting: `WouldBlock` if there is nothing. `buffer` must have room.
+    ///
+    /// A read that does not fill the room has emptied the socket (epoll(7), question 9), so the
+    /// readiness is forgotten at once: the next read waits without asking the kernel again.
+    pub fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        debug_assert!(buffer.capacity() > buffer.len(), "a read needs room");
+        let room = buffer.capacity() - buffer.len();
+        let mut emptied = None;
+        let result = self.try_io(Interest::READABLE, || {
+            let count = loop {
+                match rustix::net::recv(self, spare_capacity(buffer), RecvFlags::empty()) {
+                    Err(rustix::io::Errno::INTR) => {}
+                    done => break done?.1,
+                }
+            };
+            if count == 0 || count == room {
+                return Ok(count);
+            }
+            emptied = Some(count);
+            Err(io::ErrorKind::WouldBlock.into())
+        });
+        emptied.map_or(result, Ok)
     }
 
     /// Ready when a read would not block, as far as is known.
@@ -63,29 +85,55 @@ impl Transport {
         }
     }
 
+    /// Whether the peer has reset the connection, looked up without taking bytes. A peer that
+    /// only ended its direction has not: it may wait for our answer.
+    pub fn is_reset(&self) -> bool {
+        let mut byte = [0_u8; 1];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        match rustix::net::recv(self, &mut byte[..], flags) {
+            Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => false,
+            Err(_) => true,
+        }
+    }
+
     /// Writes once, as much as the kernel takes. Tries first and waits only when it must.
     pub fn poll_write(
         &self,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
+        more: More,
     ) -> Poll<io::Result<usize>> {
         loop {
-            match self.try_write(slices) {
+            match self.try_write(slices, more) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.poll_write_ready(cx))?;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 done => return Poll::Ready(done),
             }
         }
     }
 
     /// Writes once without waiting.
-    pub fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write_vectored(slices),
-            Self::Unix(stream) => stream.try_write_vectored(slices),
+    pub fn try_write(&self, slices: &[IoSlice<'_>], more: More) -> io::Result<usize> {
+        let mut flags = SendFlags::NOSIGNAL;
+        if more == More::Follows {
+            flags |= SendFlags::MORE;
         }
+        self.try_io(Interest::WRITABLE, || {
+            loop {
+                let sent = match slices {
+                    [one] => rustix::net::send(self, one, flags),
+                    many => {
+                        let mut control = rustix::net::SendAncillaryBuffer::default();
+                        rustix::net::sendmsg(self, many, &mut control, flags)
+                    }
+                };
+                match sent {
+                    Err(rustix::io::Errno::INTR) => {}
+                    done => return Ok(done?),
+                }
+            }
+        })
     }
 
     /// Sends up to `count` bytes of `file` from `offset`, which is moved on. `Ok(0)`: the file
@@ -100,12 +148,7 @@ impl Transport {
         loop {
             ready!(self.poll_write_ready(cx))?;
             let sent = self.try_io(Interest::WRITABLE, || {
-                Ok(rustix::fs::sendfile(
-                    self.as_fd(),
-                    file,
-                    Some(&mut *offset),
-                    count,
-                )?)
+                Ok(rustix::fs::sendfile(self, file, Some(&mut *offset), count)?)
             });
             match sent {
                 Err(error) if retry(&error) => {}
@@ -116,15 +159,15 @@ impl Transport {
 
     /// Ends our direction: the peer reads an end of file.
     pub fn shutdown_write(&self) -> io::Result<()> {
-        let socket = socket2::SockRef::from(self);
-        match socket.shutdown(Shutdown::Write) {
+        match socket2::SockRef::from(self).shutdown(Shutdown::Write) {
             // The peer is gone already: there is no direction left to end.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             done => done,
         }
     }
 
-    /// Runs a system call on the socket, and forgets the readiness if it would block.
+    /// Runs a system call on the socket if it is ready as far as is known, and forgets the
+    /// readiness if the call would block.
     pub fn try_io<T>(
         &self,
         interest: Interest,
