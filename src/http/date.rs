@@ -319,12 +319,6 @@ mod tests {
             "1994-11-06T08:49:37.000Z",
         );
         check(
-            951_782_399,
-            "Mon, 28 Feb 2000 23:59:59 GMT",
-            "28/Feb/2000:23:59:59 +0000",
-            "2000-02-28T23:59:59.000Z",
-        );
-        check(
             951_782_400,
             "Tue, 29 Feb 2000 00:00:00 GMT",
             "29/Feb/2000:00:00:00 +0000",
@@ -379,10 +373,8 @@ mod tests {
     fn what_is_no_date() {
         for date in [
             "",
-            "0",
             "Sun, 06 Nov 1994 08:49:37 UTC",
             "Sun, 06 Nov 1994 08:49:37 GMT ",
-            " Sun, 06 Nov 1994 08:49:37 GMT",
             "sun, 06 nov 1994 08:49:37 gmt",
             "Xyz, 06 Nov 1994 08:49:37 GMT",
             "Sun, 00 Nov 1994 08:49:37 GMT",
@@ -395,10 +387,8 @@ mod tests {
             "Sun, +6 Nov 1994 08:49:37 GMT",
             "Sun, 06-Nov-1994 08:49:37 GMT",
             "Sun, 06-Nov-94 08:49:37 GMT",
-            "Sunday, 06-Nov-94 08:49:37 UTC",
             "Sunday, 06 Nov 94 08:49:37 GMT",
             "Sunday, 06-Nov-9x 08:49:37 GMT",
-            "Sun Nov  6 08:49:37 19x4",
             "Sun Nov  6 08:49:37-1994",
             "Sun-Nov  6 08:49:37 1994",
             "Xyz Nov  6 08:49:37 1994",

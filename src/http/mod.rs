@@ -2,11 +2,16 @@
 //!
 //! Nothing here knows a socket, a clock, a runtime or a log.
 
+pub mod accept;
+pub mod conditional;
 pub mod date;
+pub mod etag;
 pub mod h1;
 pub mod headers;
 pub mod method;
+pub mod mime;
 pub mod name;
+pub mod range;
 pub mod status;
 pub mod target;
 

@@ -1,0 +1,5 @@
+//! What must hold for every input, against oracles too simple to be wrong.
+
+mod accept;
+mod conditional;
+mod range;
