@@ -1,0 +1,55 @@
+//! One request by hand: whether a server answers, and how long its answers are.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use memchr::memmem;
+
+use crate::Outcome;
+
+/// What an answer looked like.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Bytes of the head.
+    pub(crate) head: usize,
+    /// Bytes of the body, as its head announced.
+    pub(crate) body: usize,
+}
+
+/// Asks for a path and reads the whole answer; the connection can be used again.
+pub(crate) fn ask(mut stream: &TcpStream, path: &str) -> Outcome<Answer> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())?;
+    let mut buffer = vec![0; 64 * 1024];
+    let mut filled = 0;
+    let head = loop {
+        let room = buffer.get_mut(filled..).filter(|room| !room.is_empty());
+        let length = stream.read(room.ok_or("a head of 64 KiB")?)?;
+        if length == 0 {
+            return Err("closed in the middle of a head".into());
+        }
+        filled += length;
+        if let Some(end) = memmem::find(&buffer[..filled], b"\r\n\r\n") {
+            break end + 4;
+        }
+    };
+    let text = std::str::from_utf8(&buffer[..head])?.to_ascii_lowercase();
+    let status = text.split(' ').nth(1).ok_or("no status")?.parse()?;
+    let body: usize = text
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:"))
+        .ok_or("no Content-Length")?
+        .trim()
+        .parse()?;
+    let mut left = (head + body).saturating_sub(filled);
+    while left > 0 {
+        let length = stream.read(&mut buffer)?;
+        if length == 0 {
+            return Err("closed in the middle of a body".into());
+        }
+        left = left.saturating_sub(length);
+    }
+    Ok(Answer { status, head, body })
+}
