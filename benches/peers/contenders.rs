@@ -66,12 +66,12 @@ impl Contender {
         Some(text.lines().next().unwrap_or("unknown").trim().to_owned())
     }
 
-    /// Whether it can do this kind of work at all.
-    pub(crate) fn does(self, work: Work) -> bool {
+    /// Whether it can do this at all.
+    pub(crate) fn does(self, case: &Case) -> bool {
         match self {
             Self::Httpserverd | Self::Nginx | Self::Caddy => true,
-            Self::Haproxy => !matches!(work, Work::File(_)),
-            Self::Floor => matches!(work, Work::Fixed),
+            Self::Haproxy => !matches!(case.work, Work::File(_)),
+            Self::Floor => matches!(case.work, Work::Fixed) && !case.logged,
         }
     }
 

@@ -179,7 +179,7 @@ fn work(plan: &Plan, stage: &Stage, wrk: &Wrk, present: &mut Vec<Contender>) -> 
 
 fn rounds(plan: &Plan, wrk: &Wrk, servers: &[Server], case: &'static Case) -> Outcome<Line> {
     let mut able = Vec::new();
-    for server in servers.iter().filter(|one| one.contender.does(case.work)) {
+    for server in servers.iter().filter(|one| one.contender.does(case)) {
         match first_answers(server, case) {
             Ok(answer) => able.push((server, answer)),
             Err(error) => println!("SKIPPED {} {}: {error}", server.contender.name(), case.name),
