@@ -250,11 +250,24 @@ fn wait_for(port: u16, mut process: Option<&mut Running>) -> Outcome<()> {
         {
             return Err("it ended at once".into());
         }
-        match TcpStream::connect(("127.0.0.1", port)) {
-            Ok(stream) => probe::ask(&stream, "/fixed").map(|_| Some(())),
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(None),
-            Err(error) => Err(error.into()),
+        let answer = TcpStream::connect(("127.0.0.1", port))
+            .map_err(Into::into)
+            .and_then(|stream| probe::ask(&stream, "/fixed"));
+        match answer {
+            Ok(_) => Ok(Some(())),
+            // Not listening yet, or listening before it can serve.
+            Err(error) if is_too_early(&*error) => Ok(None),
+            Err(error) => Err(error),
         }
+    })
+}
+
+fn is_too_early(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| {
+        matches!(
+            error.kind(),
+            ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset
+        )
     })
 }
 
