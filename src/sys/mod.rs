@@ -1,3 +1,4 @@
 //! The kernel, through safe crates: sockets and what moves bytes over them.
 
+pub mod beneath;
 pub mod transport;
