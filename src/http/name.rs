@@ -115,6 +115,7 @@ names! {
     ACCESS_CONTROL_MAX_AGE "Access-Control-Max-Age"
     ACCESS_CONTROL_REQUEST_METHOD "Access-Control-Request-Method"
     ACCESS_CONTROL_REQUEST_HEADERS "Access-Control-Request-Headers"
+    CONTENT_SECURITY_POLICY "Content-Security-Policy"
     X_CONTENT_TYPE_OPTIONS "X-Content-Type-Options"
     STRICT_TRANSPORT_SECURITY "Strict-Transport-Security"
 }

@@ -74,10 +74,14 @@ impl Root {
         &self.path
     }
 
-    /// Whether its path still leads to it: not after it was replaced, as deployments do.
-    pub fn is_current(&self) -> Result<bool, Errno> {
+    /// Another root, if its path leads to another directory by now, as it does after a
+    /// deployment that puts one in its place. `None` if all is as it was.
+    pub fn renewed(&self) -> Result<Option<Self>, Errno> {
         let metadata = std::fs::metadata(&self.path).map_err(|error| errno(&error))?;
-        Ok((metadata.dev(), metadata.ino()) == self.identity)
+        if (metadata.dev(), metadata.ino()) == self.identity {
+            return Ok(None);
+        }
+        Self::open(&self.path, self.symlinks).map(Some)
     }
 
     /// Opens what this path, which has no slash at its start, leads to beneath the root: a
@@ -123,7 +127,7 @@ impl Root {
                 way.pop().ok_or(Errno::XDEV)?;
                 continue;
             }
-            let at = way.last().map_or(self.directory.as_fd(), AsFd::as_fd);
+            let at = way.last().unwrap_or(&self.directory).as_fd();
             let is_last = ahead.is_empty();
             let flags = if is_last { READ } else { PLACE } | OFlags::NOFOLLOW;
             match openat(at, step.as_slice(), flags, Mode::empty()) {
@@ -145,7 +149,7 @@ impl Root {
                 Err(error) => return Err(error),
             }
         }
-        let at = way.last().map_or(self.directory.as_fd(), AsFd::as_fd);
+        let at = way.last().unwrap_or(&self.directory);
         openat(at, c".", READ, Mode::empty())
     }
 }
@@ -267,12 +271,13 @@ mod tests {
         let folder = site();
         let path = folder.path().join("root");
         let root = Root::open(&path, Symlinks::Within).unwrap();
-        assert_eq!(root.is_current(), Ok(true));
+        assert!(root.renewed().unwrap().is_none());
         std::fs::rename(&path, folder.path().join("old")).unwrap();
-        assert_eq!(root.is_current(), Err(Errno::NOENT));
+        assert_eq!(root.renewed().err(), Some(Errno::NOENT));
         std::fs::create_dir(&path).unwrap();
-        assert_eq!(root.is_current(), Ok(false));
+        let renewed = root.renewed().unwrap().unwrap();
         assert!(root.open_read(b"file").is_ok());
+        assert_eq!(renewed.open_read(b"file").err(), Some(Errno::NOENT));
         assert_eq!(root.path(), path);
         assert!(Root::open(&path.join("none"), Symlinks::Within).is_err());
     }

@@ -1,0 +1,1 @@
+//! What a request for a file comes to.
