@@ -1,0 +1,97 @@
+//! What is counted.
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use httpserverd::clock;
+use httpserverd::exchange::{
+    BlockingPool, ConnectionInfo, Exchange, Middleware, Params, Response, WorkerLocals,
+};
+use httpserverd::http::{RequestHead, StatusCode};
+use httpserverd::routing::chain::{Chain, Entered};
+
+/// One line of the table.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    /// Enough that what is done once is little beside it.
+    pub(crate) iterations: u64,
+    /// Prepares, and then does it so many times.
+    pub(crate) run: fn(u64),
+}
+
+/// Every case, in the order of the table.
+pub(crate) const ALL: [Case; 2] = [
+    case("chain of 0", 20_000, |n| chain(0, n)),
+    case("chain of 8", 20_000, |n| chain(8, n)),
+];
+
+const fn case(name: &'static str, iterations: u64, run: fn(u64)) -> Case {
+    Case {
+        name,
+        iterations,
+        run,
+    }
+}
+
+/// A middleware that does nothing: what is left is the chain itself.
+#[derive(Debug)]
+struct Nothing;
+
+impl Middleware for Nothing {}
+
+/// The two hooks before the response is sent.
+fn chain(links: usize, iterations: u64) {
+    let chain = Chain::new((0..links).map(|_| Arc::new(Nothing) as Arc<dyn Middleware>));
+    with_exchange(|x| {
+        for _ in 0..iterations {
+            let mut entered = Entered::default();
+            let answered = at_once(chain.on_request(x, &mut entered));
+            let mut response = answered.unwrap_or_else(|| Response::new(StatusCode::OK));
+            chain.on_response(entered, x, &mut response);
+            black_box(&response);
+        }
+    });
+}
+
+/// The result of a future that waits for nothing.
+#[expect(
+    clippy::unreachable,
+    reason = "a bench whose premise is wrong must stop"
+)]
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => unreachable!("nothing here waits"),
+    }
+}
+
+fn with_exchange(work: impl FnOnce(&mut Exchange<'_>)) {
+    let (blocking, _jobs) = BlockingPool::new(1);
+    let locals = WorkerLocals::new(0, 1, blocking, Arc::default());
+    let connection = ConnectionInfo {
+        id: 1,
+        peer: SocketAddr::from(([192, 0, 2, 1], 50_000)),
+        local: SocketAddr::from(([192, 0, 2, 80], 80)),
+        listener: Arc::from("web"),
+        secure: false,
+    };
+    let mut request = RequestHead::default();
+    work(&mut Exchange {
+        request: &mut request,
+        body: None,
+        connection: &connection,
+        locals: &locals,
+        client_ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+        route: "bench",
+        params: Params::default(),
+        request_id: None,
+        generation: 1,
+        started: clock::now(),
+        why: None,
+        upstream: None,
+        draining: false,
+    });
+}
