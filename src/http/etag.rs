@@ -10,6 +10,12 @@ pub struct ETag<'a> {
 }
 
 impl<'a> ETag<'a> {
+    /// The strong tag with this between its quotes.
+    pub const fn strong(opaque: &'a [u8]) -> Self {
+        let weak = false;
+        Self { weak, opaque }
+    }
+
     /// Reads one tag that is the whole value.
     pub fn parse(value: &'a [u8]) -> Option<Self> {
         let (tag, rest) = take(value)?;
@@ -88,8 +94,7 @@ mod tests {
     use super::*;
 
     fn strong(opaque: &str) -> ETag<'_> {
-        let (weak, opaque) = (false, opaque.as_bytes());
-        ETag { weak, opaque }
+        ETag::strong(opaque.as_bytes())
     }
 
     fn weak(opaque: &str) -> ETag<'_> {

@@ -209,9 +209,8 @@ mod tests {
         let folder = site();
         let policies = [Symlinks::Deny, Symlinks::Within, Symlinks::Follow];
         for (symlinks, expected) in policies.into_iter().zip(expected) {
-            for in_kernel in [true, false] {
-                let mut root = Root::open(&folder.path().join("root"), symlinks).unwrap();
-                assert!(root.in_kernel, "these tests want a kernel with openat2");
+            let mut root = Root::open(&folder.path().join("root"), symlinks).unwrap();
+            for in_kernel in [root.in_kernel, false] {
                 root.in_kernel = in_kernel;
                 let read = root.open_read(path.as_bytes()).map(|mut file| {
                     let mut text = String::new();

@@ -24,11 +24,11 @@ const BELIEVED: Duration = Duration::from_secs(1);
 
 /// The bounds for all workers together; each has its share. 64 MiB hold the hot part of nearly
 /// any site: its pages, scripts and icons.
-const BYTES_MAX: usize = 64 << 20;
+pub(super) const BYTES_MAX: usize = 64 << 20;
 /// As many entries as that many bytes hold if each takes 4 KiB.
-const ENTRIES_MAX: usize = 16_384;
+pub(super) const ENTRIES_MAX: usize = 16_384;
 /// Well below the 1,024 descriptors that a process may have where nobody raised the limit.
-const OPEN_FILES_MAX: usize = 256;
+pub(super) const OPEN_FILES_MAX: usize = 256;
 
 /// What an entry takes beside its content: fields, key, places in the tables. Measured roughly.
 const ENTRY_BYTES: usize = 1_024;
@@ -196,6 +196,18 @@ impl FileCache {
             }
         }
         Arc::clone(&known.root)
+    }
+
+    /// How many entries there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.kept.borrow().places.len()
+    }
+
+    /// What the entries take.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.kept.borrow().held.bytes
     }
 
     /// Whether something may be said in the log: once a second. With how many were not said

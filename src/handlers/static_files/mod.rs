@@ -39,7 +39,7 @@ pub struct StaticFiles {
     root: Arc<Root>,
     /// Without a slash at its end.
     strip_prefix: Box<[u8]>,
-    site: Site,
+    site: Arc<Site>,
     presentation: Presentation,
 }
 
@@ -62,13 +62,17 @@ impl StaticFiles {
             alive: Arc::new(()),
             root,
             strip_prefix,
-            site,
+            site: Arc::new(site),
             presentation,
         }
     }
 
     /// Answers a request with a file, a listing, a redirection or an error.
     pub(super) async fn handle(&self, x: &Exchange<'_>) -> Response {
+        self.handle_at(x, clock::now()).await
+    }
+
+    async fn handle_at(&self, x: &Exchange<'_>, now: Instant) -> Response {
         let request = &*x.request;
         if !matches!(request.method, Method::Get | Method::Head) {
             return Response::error(StatusCode::METHOD_NOT_ALLOWED, Why::MethodNotAllowed)
@@ -81,7 +85,6 @@ impl StaticFiles {
             return Response::error(StatusCode::NOT_FOUND, Why::FileNone);
         };
         let cache = x.locals.keep::<FileCache>();
-        let now = clock::now();
         if let Some(resource) = cache.fresh(self.id, path, now) {
             return resource.respond(request);
         }
@@ -211,7 +214,7 @@ impl StaticFiles {
         path: &[u8],
     ) -> Result<Response, Failure> {
         let wanted = listing::Wanted::of(x.request);
-        let site = self.site.clone();
+        let site = Arc::clone(&self.site);
         let local = path.to_vec();
         let work = move || listing::read(&root, &directory, &local, &site, wanted);
         match x.locals.blocking.run(work).await {

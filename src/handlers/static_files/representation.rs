@@ -66,7 +66,8 @@ pub(super) struct Representation {
     pub(super) content: Content,
     /// The fields of a 200.
     headers: Headers,
-    etag: Option<Box<[u8]>>,
+    /// What stands between the quotes of the entity tag.
+    opaque: Option<Box<[u8]>>,
     /// Seconds since 1970.
     modified: u64,
 }
@@ -107,11 +108,11 @@ impl Identity {
 
     /// Strong: it names the time of the last change to the nanosecond and the size. Not the
     /// inode, so that machines that were given the same files name them alike.
-    fn etag(&self, coding: Option<Coding>) -> Box<[u8]> {
+    fn opaque_tag(&self, coding: Option<Coding>) -> Box<[u8]> {
         let (seconds, nanos) = self.modified;
         let suffix = coding.map(|coding| ["-", coding.extension()].concat());
         let suffix = suffix.unwrap_or_default();
-        let tag = format!("\"{seconds:x}{nanos:08x}-{:x}{suffix}\"", self.size);
+        let tag = format!("{seconds:x}{nanos:08x}-{:x}{suffix}", self.size);
         tag.into_bytes().into()
     }
 }
@@ -163,7 +164,7 @@ impl Representation {
         // A time of change that is still to come must not be told (RFC 9110 §8.8.2.1).
         let modified = u64::try_from(identity.modified.0).unwrap_or(0);
         let modified = modified.min(clock::unix_now().as_secs());
-        let etag = presentation.etag.then(|| identity.etag(coding));
+        let opaque = presentation.etag.then(|| identity.opaque_tag(coding));
         let mut headers = Headers::with_capacity(7, 320);
         let content_type = mime::content_type(name, &presentation.charset);
         headers.append(&name::CONTENT_TYPE, content_type.as_bytes());
@@ -171,8 +172,8 @@ impl Representation {
             headers.append(&name::CONTENT_ENCODING, coding.name());
         }
         headers.append(&name::LAST_MODIFIED, date::imf_fixdate(modified));
-        if let Some(etag) = &etag {
-            headers.append(&name::ETAG, etag);
+        if let Some(opaque) = &opaque {
+            headers.append(&name::ETAG, [b"\"", &**opaque, b"\""].concat());
         }
         headers.append(&name::ACCEPT_RANGES, "bytes");
         if !presentation.precompressed.is_empty() {
@@ -185,7 +186,7 @@ impl Representation {
             identity,
             content,
             headers,
-            etag,
+            opaque,
             modified,
         }
     }
@@ -193,7 +194,7 @@ impl Representation {
     /// Answers a GET or HEAD: preconditions first, then ranges.
     fn respond(&self, request: &RequestHead) -> Response {
         let validators = Validators {
-            etag: self.etag.as_deref().and_then(ETag::parse),
+            etag: self.opaque.as_deref().map(ETag::strong),
             last_modified: Some(self.modified),
         };
         let now = clock::unix_now().as_secs();
@@ -229,7 +230,7 @@ impl Representation {
     /// (RFC 9110 §15.4.5).
     fn not_modified(&self) -> Response {
         let mut response = Response::new(StatusCode::NOT_MODIFIED);
-        let validator = match self.etag {
+        let validator = match self.opaque {
             Some(_) => name::ETAG,
             None => name::LAST_MODIFIED,
         };

@@ -146,9 +146,11 @@ fn parse(section: &Section<'_>, cx: &mut ParseContext<'_>) -> Option<Box<dyn Set
         "a path that starts with \"/\" or \"{path}\"",
         |path| path.starts_with('/') || path.starts_with("{path}"),
     );
-    let fallback = check.one(written.fallback, "a path that starts with \"/\"", |path| {
-        path.starts_with('/') && !path.ends_with('/')
-    });
+    let fallback = check.one(
+        written.fallback,
+        "a path of a file that starts with \"/\"",
+        |path| path.starts_with('/') && !path.ends_with('/'),
+    );
     let cache_control = check.one(written.cache_control, "a field value", |value| {
         !value.is_empty() && value.bytes().all(|byte| matches!(byte, b' '..=b'~'))
     });

@@ -1,1 +1,0 @@
-//! What a request for a file comes to.
