@@ -93,10 +93,15 @@ pub(super) enum Missed {
 impl From<Errno> for Missed {
     fn from(error: Errno) -> Self {
         match error {
-            // ENXIO and ENODEV: a socket, a device without a driver.
-            Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::NXIO | Errno::NODEV => {
-                Self::Nothing
-            }
+            // EINVAL and EILSEQ: a name this file system could not have. ENXIO and ENODEV: a
+            // socket, a device without a driver.
+            Errno::NOENT
+            | Errno::NOTDIR
+            | Errno::NAMETOOLONG
+            | Errno::INVAL
+            | Errno::ILSEQ
+            | Errno::NXIO
+            | Errno::NODEV => Self::Nothing,
             Errno::ACCESS | Errno::PERM | Errno::LOOP | Errno::XDEV => Self::Refused(error),
             other => Self::Failed(other),
         }

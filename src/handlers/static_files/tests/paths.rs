@@ -192,3 +192,54 @@ fn other_methods_are_told_which_are_allowed() {
         assert_eq!(answer.why(), Some(Why::MethodNotAllowed));
     }
 }
+
+proptest::proptest! {
+    /// Whatever is asked for and whichever links are followed: nothing outside comes back.
+    #[test]
+    fn no_path_leads_outside(
+        pieces in proptest::collection::vec(proptest::sample::select(PIECES), 1..8),
+        policy in proptest::sample::select(&["deny", "within"][..]),
+    ) {
+        let files = [("root/a/b", "inside"), ("secret", "SECRET"), ("d/secret", "SECRET")];
+        let mut site = Site::new("", &files);
+        symlink("../secret", site.path("root/outside")).unwrap();
+        symlink("..", site.path("root/up")).unwrap();
+        symlink("../../d", site.path("root/a/d")).unwrap();
+        symlink(site.path("d"), site.path("root/absolute")).unwrap();
+        let toml = format!("root = 'root'\ndotfiles = true\nlisting = true\nsymlinks = '{policy}'");
+        site.handler = build(&toml, site.folder.path().into()).unwrap();
+        let target = format!("/{}", pieces.concat());
+        let mut parsed = crate::http::Target::default();
+        if parsed.parse(target.as_bytes()).is_ok() {
+            let answer = site.get(&target);
+            let text = String::from_utf8_lossy(&answer.body);
+            proptest::prop_assert!(!text.contains("SECRET"), "{target}");
+        }
+    }
+}
+
+const PIECES: &[&str] = &[
+    "/",
+    "a",
+    "b",
+    "/a/",
+    "..",
+    "../",
+    "/..",
+    ".",
+    "%2e%2e/",
+    "%2E.",
+    "%2f",
+    "..%2f",
+    "%5c",
+    "secret",
+    "/secret",
+    "outside",
+    "up",
+    "/up/",
+    "d",
+    "absolute",
+    "absolute/",
+    "%00",
+    "a/d/",
+];
