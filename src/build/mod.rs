@@ -2,16 +2,23 @@
 
 pub mod carry_over;
 pub mod context;
+pub mod from_text;
 pub mod problem;
+pub mod rates;
 pub mod section;
 pub mod units;
+pub mod words;
 
 use std::fmt;
 
 pub use carry_over::CarryOver;
 pub use context::{BuildContext, ParseContext, Probe};
+pub use from_text::UnitError;
 pub use problem::{Problem, Span};
+pub use rates::{ByteRate, Percent, Rate};
 pub use section::Section;
+pub use units::{ByteSize, HumanDuration};
+pub use words::Network;
 
 /// A kind of middleware or handler: all that the rest of the program knows of it.
 pub struct Kind<T: 'static> {
