@@ -1,21 +1,34 @@
 //! What the kinds are given while they read their settings and while they are built.
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use super::{CarryOver, Problem};
+use super::{CarryOver, Problem, Span};
 
 /// Given to [`super::Kind::parse`]: the names there are, and where mistakes go.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ParseContext<'a> {
     /// The names of all upstreams in the configuration.
     pub upstreams: &'a [Arc<str>],
+    /// Strings into which a variable of the environment was put.
+    pub substituted: &'a HashSet<Span>,
     /// Every mistake found so far.
     pub problems: Vec<Problem>,
+}
+
+impl Default for ParseContext<'_> {
+    fn default() -> Self {
+        static NONE: LazyLock<HashSet<Span>> = LazyLock::new(HashSet::new);
+        Self {
+            upstreams: &[],
+            substituted: &NONE,
+            problems: Vec::new(),
+        }
+    }
 }
 
 /// Given to [`super::Settings::build`].

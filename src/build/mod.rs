@@ -6,7 +6,9 @@ pub mod from_text;
 pub mod problem;
 pub mod rates;
 pub mod section;
+mod settings;
 pub mod units;
+pub mod wording;
 pub mod words;
 
 use std::fmt;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// A place in one of the files of a configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Span {
     /// Which file, counted from 0 (the one named on the command line) in order of inclusion.
     pub file: usize,

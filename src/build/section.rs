@@ -1,41 +1,57 @@
 //! A TOML table that knows where it stood.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use toml::Spanned;
-use toml::de::{DeValue, ValueDeserializer};
+use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::{ParseContext, Problem, Span};
+use super::Span;
 
 /// A TOML table of a configuration, with the place of every key and value.
 #[derive(Clone)]
 pub struct Section<'t> {
     file: usize,
+    name: Cow<'static, str>,
     table: Spanned<DeValue<'t>>,
 }
 
-/// How many mistakes one section may report: each is found by taking the one before away.
-const MISTAKES_MAX: usize = 32;
-
 impl<'t> Section<'t> {
-    /// A table of file number `file`.
-    pub const fn new(file: usize, table: Spanned<DeValue<'t>>) -> Self {
-        Self { file, table }
+    /// A table of file number `file`. Its name is how messages speak of it: "[[route]]".
+    pub fn new(
+        file: usize,
+        name: impl Into<Cow<'static, str>>,
+        table: Spanned<DeValue<'t>>,
+    ) -> Self {
+        Self {
+            file,
+            name: name.into(),
+            table,
+        }
+    }
+
+    /// A table with nothing in it, spoken of at this place.
+    pub fn empty(at: Span, name: impl Into<Cow<'static, str>>) -> Self {
+        let table = DeValue::Table(DeTable::new());
+        Self::new(at.file, name, Spanned::new(at.range, table))
     }
 
     /// Reads a table from text of its own: examples and tests.
     pub fn from_text(text: &'t str) -> Result<Self, String> {
-        let table = toml::de::DeTable::parse(text).map_err(|error| error.to_string())?;
+        let table = DeTable::parse(text).map_err(|error| error.to_string())?;
         let span = table.span();
-        Ok(Self::new(
-            0,
-            Spanned::new(span, DeValue::Table(table.into_inner())),
-        ))
+        let table = Spanned::new(span, DeValue::Table(table.into_inner()));
+        Ok(Self::new(0, "this table", table))
     }
 
-    /// Where the table stands.
+    /// How messages speak of it: "[[route]]", "[upstream.backend]".
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where the table stands: its header, or all of it if it is written inline.
     pub fn span(&self) -> Span {
         self.at(self.table.span())
     }
@@ -52,109 +68,39 @@ impl<'t> Section<'t> {
     pub const fn value(&self) -> &Spanned<DeValue<'t>> {
         &self.table
     }
-}
 
-impl ParseContext<'_> {
-    /// Reads the settings of a section. Every mistake is reported, not just the first: what is
-    /// wrong is taken out and the rest read again.
-    pub fn settings<S: DeserializeOwned>(&mut self, section: &Section<'_>) -> Option<S> {
-        let mut table = section.table.clone();
-        let before = self.problems.len();
-        for _ in 0..MISTAKES_MAX {
-            match S::deserialize(ValueDeserializer::from(table.clone())) {
-                Ok(settings) => return (self.problems.len() == before).then_some(settings),
-                Err(error) => {
-                    let range = error.span().unwrap_or_else(|| section.table.span());
-                    let problem =
-                        Problem::error("E0001", section.at(range.clone()), error.message());
-                    self.problems.push(problem);
-                    if !take_out(&mut table, &range) {
-                        return None;
-                    }
-                }
-            }
-        }
-        None
+    /// Its keys and values, in the order of the file.
+    pub fn entries(&self) -> Vec<(&str, Range<usize>, &Spanned<DeValue<'t>>)> {
+        let DeValue::Table(table) = self.table.get_ref() else {
+            return Vec::new();
+        };
+        let mut entries: Vec<_> = table
+            .iter()
+            .map(|(key, value)| (&**key.get_ref(), key.span(), value))
+            .collect();
+        entries.sort_by_key(|(_, place, _)| place.start);
+        entries
     }
-}
 
-/// Takes the innermost entry that holds this place out of the table; whether there was one.
-fn take_out(value: &mut Spanned<DeValue<'_>>, place: &Range<usize>) -> bool {
-    let DeValue::Table(table) = value.get_mut() else {
-        return false;
-    };
-    let holds = |span: Range<usize>| span.start <= place.start && place.end <= span.end;
-    let found = table
-        .iter()
-        .find(|(key, value)| holds(key.span()) || holds(value.span()))
-        .map(|(key, _)| key.get_ref().to_string());
-    let Some(key) = found else { return false };
-    let inner = table.get_mut(key.as_str());
-    if inner.is_some_and(|inner| take_out(inner, place)) {
-        return true;
+    /// Takes an entry out, with the place of its key.
+    pub fn take(&mut self, key: &str) -> Option<(Range<usize>, Spanned<DeValue<'t>>)> {
+        let DeValue::Table(table) = self.table.get_mut() else {
+            return None;
+        };
+        let (key, value) = table.remove_entry(key)?;
+        Some((key.span(), value))
     }
-    table.remove(key.as_str()).is_some()
-}
 
-impl PartialEq for Section<'_> {
-    /// Equal in what is written, wherever it stands.
-    fn eq(&self, other: &Self) -> bool {
-        same(self.table.get_ref(), other.table.get_ref())
-    }
-}
-
-fn same(a: &DeValue<'_>, b: &DeValue<'_>) -> bool {
-    match (a, b) {
-        (DeValue::Table(a), DeValue::Table(b)) => {
-            a.len() == b.len()
-                && a.iter().zip(b.iter()).all(|((ka, va), (kb, vb))| {
-                    ka.get_ref() == kb.get_ref() && same(va.get_ref(), vb.get_ref())
-                })
-        }
-        (DeValue::Array(a), DeValue::Array(b)) => {
-            a.len() == b.len()
-                && a.iter()
-                    .zip(b.iter())
-                    .all(|(a, b)| same(a.get_ref(), b.get_ref()))
-        }
-        (DeValue::String(a), DeValue::String(b)) => a == b,
-        (DeValue::Boolean(a), DeValue::Boolean(b)) => a == b,
-        (DeValue::Integer(a), DeValue::Integer(b)) => {
-            a.as_str() == b.as_str() && a.radix() == b.radix()
-        }
-        (DeValue::Float(a), DeValue::Float(b)) => a.as_str() == b.as_str(),
-        (DeValue::Datetime(a), DeValue::Datetime(b)) => a == b,
-        _ => false,
+    /// What is written, without its places: to compare and to print.
+    pub fn written(&self) -> toml::Table {
+        let value = ValueDeserializer::from(self.table.clone());
+        // Only an integer beyond 64 bits cannot be had; no setting takes one.
+        toml::Table::deserialize(value).unwrap_or_default()
     }
 }
 
 impl fmt::Debug for Section<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Section({:?})", self.span())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Settings {
-        #[expect(dead_code, reason = "only read")]
-        count: u8,
-        name: Option<String>,
-    }
-
-    #[test]
-    fn every_mistake_is_reported() {
-        let section = Section::from_text("count = 1\nname = 7\nnaem = 1\n").unwrap();
-        let mut cx = ParseContext::default();
-        assert!(cx.settings::<Settings>(&section).is_none());
-        assert_eq!(cx.problems.len(), 2, "{:?}", cx.problems);
-
-        let section = Section::from_text("count = 1\nname = \"a\"").unwrap();
-        let settings: Settings = ParseContext::default().settings(&section).unwrap();
-        assert_eq!(settings.name.as_deref(), Some("a"));
+        write!(f, "Section({} at {:?})", self.name, self.span())
     }
 }
