@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use super::{CarryOver, Problem, Span};
+use super::{CarryOver, MemorySinks, Problem, Sinks, Span};
 
 /// Given to [`super::Kind::parse`]: the names there are, and where mistakes go.
 #[derive(Debug)]
@@ -16,6 +16,9 @@ pub struct ParseContext<'a> {
     pub upstreams: &'a [Arc<str>],
     /// Strings into which a variable of the environment was put.
     pub substituted: &'a HashSet<Span>,
+    /// What the pattern of the route captures, while its handler is parsed; `None` where that is
+    /// not known (middleware may serve several routes).
+    pub captures: Option<Vec<Arc<str>>>,
     /// Every mistake found so far.
     pub problems: Vec<Problem>,
 }
@@ -26,6 +29,7 @@ impl Default for ParseContext<'_> {
         Self {
             upstreams: &[],
             substituted: &NONE,
+            captures: None,
             problems: Vec::new(),
         }
     }
@@ -42,6 +46,8 @@ pub struct BuildContext<'a> {
     pub name: Arc<str>,
     /// What the control plane shall run now and then for this generation.
     pub probes: Vec<Arc<dyn Probe>>,
+    /// Where logs are opened; in memory unless the control plane gave its own.
+    pub sinks: Arc<dyn Sinks>,
     provided: HashMap<(TypeId, Box<str>), Arc<dyn Any + Send + Sync>>,
 }
 
@@ -53,6 +59,7 @@ impl<'a> BuildContext<'a> {
             base,
             name: Arc::from(""),
             probes: Vec::new(),
+            sinks: Arc::new(MemorySinks::default()),
             provided: HashMap::new(),
         }
     }

@@ -7,6 +7,7 @@ pub mod problem;
 pub mod rates;
 pub mod section;
 mod settings;
+pub mod sink;
 pub mod units;
 pub mod wording;
 pub mod words;
@@ -19,6 +20,7 @@ pub use from_text::UnitError;
 pub use problem::{Problem, Span};
 pub use rates::{ByteRate, Percent, Rate};
 pub use section::Section;
+pub use sink::{MemorySinks, Sink, SinkTarget, Sinks};
 pub use units::{ByteSize, HumanDuration};
 pub use words::Network;
 

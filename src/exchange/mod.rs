@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 pub use blocking::{BlockingPool, PoolFull};
 pub use body::{Body, BodyError, BodyStream, FileSlice, Part, Tunnel};
 pub use deadlines::{Deadline, Deadlines};
-pub use locals::WorkerLocals;
+pub use locals::{Flush, WorkerLocals};
 pub use outcome::{Outcome, Why};
 pub use params::Params;
 pub use response::Response;
@@ -44,6 +44,8 @@ pub struct Exchange<'a> {
     pub locals: &'a WorkerLocals,
     /// Who asks: the peer, or who a trusted proxy says it forwards for.
     pub client_ip: IpAddr,
+    /// Whether the peer is one of the trusted proxies: what it says of others is believed.
+    pub trusted_peer: bool,
     /// The name of the route that answers; empty until one was found.
     pub route: &'a str,
     /// What the route's pattern captured.

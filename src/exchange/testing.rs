@@ -84,6 +84,7 @@ impl TestRequest {
             connection: &self.connection,
             locals: &self.locals,
             client_ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+            trusted_peer: false,
             route: "test",
             params: Params::default(),
             request_id: None,
