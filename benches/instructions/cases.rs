@@ -85,6 +85,7 @@ fn with_exchange(work: impl FnOnce(&mut Exchange<'_>)) {
         connection: &connection,
         locals: &locals,
         client_ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+        trusted_peer: false,
         route: "bench",
         params: Params::default(),
         request_id: None,
