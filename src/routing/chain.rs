@@ -37,7 +37,7 @@ impl Chain {
         entered: &mut Entered,
     ) -> Option<Response> {
         for link in self.links.iter() {
-            entered.entered += 1;
+            entered.entered = entered.entered.saturating_add(1);
             let mut flow = link.on_request(x);
             loop {
                 match flow {
@@ -46,21 +46,21 @@ impl Chain {
                     Flow::Wait(future) => flow = future.await(x),
                 }
             }
-            entered.continued += 1;
+            entered.continued = entered.continued.saturating_add(1);
         }
         None
     }
 
     /// Runs `on_response` outwards.
     pub fn on_response(&self, entered: Entered, x: &mut Exchange<'_>, response: &mut Response) {
-        for link in self.links[..entered.continued].iter().rev() {
+        for link in self.links.iter().take(entered.continued).rev() {
             link.on_response(x, response);
         }
     }
 
     /// Runs `on_complete` outwards.
     pub fn on_complete(&self, entered: Entered, x: &Exchange<'_>, outcome: &Outcome) {
-        for link in self.links[..entered.entered].iter().rev() {
+        for link in self.links.iter().take(entered.entered).rev() {
             link.on_complete(x, outcome);
         }
     }
