@@ -1,0 +1,204 @@
+//! Asking a server, off the path of every request, whether it is there: blocking, and never for
+//! longer than its timeout.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::address::Destination;
+use crate::clock;
+
+/// How much of an answer is read. A status line is some dozen bytes; a few fields may come in
+/// the same packet.
+const ANSWER_MAX: usize = 1024;
+
+/// Why a server is not well.
+#[derive(Debug)]
+pub(super) enum Unwell {
+    /// Its name stands for no address.
+    Unresolved,
+    /// It could not be connected to, or the connection broke.
+    Io(io::Error),
+    /// It did not answer in time.
+    TimedOut,
+    /// It answered something else than HTTP/1.
+    NotHttp,
+    /// It answered this status, which is neither 2xx nor 3xx.
+    Status(u16),
+}
+
+impl fmt::Display for Unwell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unresolved => f.write_str("its name does not resolve"),
+            Self::Io(error) => write!(f, "{error}"),
+            Self::TimedOut => f.write_str("no answer in time"),
+            Self::NotHttp => f.write_str("the answer is not HTTP/1"),
+            Self::Status(status) => write!(f, "status {status}"),
+        }
+    }
+}
+
+impl From<io::Error> for Unwell {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Self::TimedOut,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// Connects, to the first of the destinations that accepts.
+pub(super) fn connect(destinations: &[Destination], timeout: Duration) -> Result<(), Unwell> {
+    let deadline = clock::precise_now() + timeout;
+    connect_by(destinations, deadline).map(drop)
+}
+
+/// Asks for `path` with GET; the status if it is 2xx or 3xx.
+pub(super) fn get(
+    destinations: &[Destination],
+    authority: &str,
+    path: &str,
+    timeout: Duration,
+) -> Result<u16, Unwell> {
+    let deadline = clock::precise_now() + timeout;
+    let mut socket = connect_by(destinations, deadline)?;
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: httpserverd-check\r\n\
+         Accept: */*\r\nConnection: close\r\n\r\n"
+    );
+    socket.set_write_timeout(Some(left(deadline)?))?;
+    socket.write_all(request.as_bytes())?;
+    let mut answer = Vec::with_capacity(ANSWER_MAX);
+    let mut piece = [0_u8; ANSWER_MAX];
+    loop {
+        socket.set_read_timeout(Some(left(deadline)?))?;
+        let count = socket.read(&mut piece)?;
+        answer.extend_from_slice(piece.get(..count).unwrap_or_default());
+        if let Some(status) = status_of(&answer) {
+            return match status {
+                200..=399 => Ok(status),
+                other => Err(Unwell::Status(other)),
+            };
+        }
+        if count == 0 || answer.len() >= ANSWER_MAX {
+            return Err(Unwell::NotHttp);
+        }
+    }
+}
+
+/// The status of the first answer that is not an interim one (RFC 9110 §15.2).
+fn status_of(answer: &[u8]) -> Option<u16> {
+    let mut rest = answer;
+    loop {
+        let status = rest.strip_prefix(b"HTTP/1.")?;
+        // A digit of version, a blank, three of status, and the end of the word.
+        let [minor, b' ', status @ ..] = status else {
+            return None;
+        };
+        let (digits, after) = status.split_at_checked(3)?;
+        let word_ends = matches!(after.first(), Some(b' ' | b'\r'));
+        if !minor.is_ascii_digit() || !word_ends || !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let status = std::str::from_utf8(digits).ok()?.parse().ok()?;
+        if status >= 200 {
+            return Some(status);
+        }
+        let end = memchr::memmem::find(rest, b"\r\n\r\n")?;
+        rest = rest.get(end + 4..)?;
+    }
+}
+
+fn connect_by(destinations: &[Destination], deadline: Instant) -> Result<Socket, Unwell> {
+    let mut failed = Unwell::Unresolved;
+    for destination in destinations {
+        let address = match destination {
+            Destination::Ip(address) => SockAddr::from(*address),
+            Destination::Unix(path) => SockAddr::unix(path)?,
+        };
+        let domain = Domain::from(i32::from(address.family()));
+        let socket = Socket::new(domain, Type::STREAM, None)?;
+        match socket.connect_timeout(&address, left(deadline)?) {
+            Ok(()) => return Ok(socket),
+            Err(error) => failed = error.into(),
+        }
+    }
+    Err(failed)
+}
+
+/// The time that is left, never zero: a zero timeout means none to the kernel.
+fn left(deadline: Instant) -> Result<Duration, Unwell> {
+    let left = deadline.saturating_duration_since(clock::precise_now());
+    if left.is_zero() {
+        return Err(Unwell::TimedOut);
+    }
+    Ok(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Answers one connection with these bytes and closes.
+    fn answering(answer: &'static [u8]) -> (Destination, std::thread::JoinHandle<Vec<u8>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Destination::Ip(listener.local_addr().unwrap());
+        let server = std::thread::Builder::new().spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            let mut byte = [0];
+            while !request.ends_with(b"\r\n\r\n") && socket.read(&mut byte).unwrap() > 0 {
+                request.push(byte[0]);
+            }
+            socket.write_all(answer).unwrap();
+            request
+        });
+        (address, server.unwrap())
+    }
+
+    #[track_caller]
+    fn check(answer: &'static [u8], expected: &str) {
+        let (address, server) = answering(answer);
+        let found = match get(&[address], "app:80", "/up?x", TIMEOUT) {
+            Ok(status) => status.to_string(),
+            Err(unwell) => unwell.to_string(),
+        };
+        assert_eq!(found, expected);
+        let request = server.join().unwrap();
+        assert!(request.starts_with(b"GET /up?x HTTP/1.1\r\nHost: app:80\r\n"));
+    }
+
+    #[test]
+    fn the_first_final_status_counts() {
+        check(b"HTTP/1.1 200 OK\r\n\r\n", "200");
+        check(b"HTTP/1.0 302\r\n", "302");
+        check(b"HTTP/1.1 503 Busy\r\n\r\n", "status 503");
+        check(
+            b"HTTP/1.1 103 Hint\r\nA: b\r\n\r\nHTTP/1.1 204 N\r\n",
+            "204",
+        );
+        check(b"HTTP/1.1 20", "the answer is not HTTP/1");
+        check(b"HTTP/2 200 OK\r\n\r\n", "the answer is not HTTP/1");
+        check(b"SSH-2.0-x\r\n", "the answer is not HTTP/1");
+        check(b"", "the answer is not HTTP/1");
+    }
+
+    #[test]
+    fn who_does_not_answer_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = [Destination::Ip(listener.local_addr().unwrap())];
+        connect(&address, TIMEOUT).unwrap();
+        let unwell = get(&address, "a", "/", Duration::from_millis(20)).unwrap_err();
+        assert!(matches!(unwell, Unwell::TimedOut), "{unwell}");
+        drop(listener);
+        assert!(matches!(connect(&address, TIMEOUT), Err(Unwell::Io(_))));
+        assert!(matches!(connect(&[], TIMEOUT), Err(Unwell::Unresolved)));
+    }
+}

@@ -1,0 +1,169 @@
+//! Upstreams and their endpoints as they run: immutable settings, and the state that outlives
+//! them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::check::{Check, HealthCheck};
+use crate::build::{CarryOver, Probe};
+use crate::handlers::address::{Address, Destination};
+
+/// A named group of endpoints, and how they are spoken to.
+#[derive(Debug)]
+pub struct Upstream {
+    pub(super) name: Arc<str>,
+    /// Unlike that of any other upstream there ever was in this process.
+    pub(super) serial: u64,
+    pub(super) endpoints: Box<[Endpoint]>,
+    pub(super) timeouts: Timeouts,
+    pub(super) keep_alive: KeepAlive,
+}
+
+/// How long the phases of an exchange with an endpoint may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Timeouts {
+    /// Until a connection stands.
+    pub(super) connect: Duration,
+    /// From the request sent to the first byte of the answer.
+    pub(super) first_byte: Duration,
+    /// Between two bytes of a body.
+    pub(super) idle: Duration,
+}
+
+/// Which connections are kept for later requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KeepAlive {
+    /// How many, a worker and endpoint; 0 keeps none.
+    pub(super) max_idle: usize,
+    /// For how long.
+    pub(super) idle_timeout: Duration,
+}
+
+/// One server of an upstream.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    /// As the log calls it: what the file says.
+    pub(super) name: Arc<str>,
+    /// What `Host` is when the request names the upstream instead of the site.
+    pub(super) authority: Box<str>,
+    /// Where it is; empty if its name did not resolve.
+    pub(super) destinations: Box<[Destination]>,
+    /// Its share of the requests, against those of the others.
+    pub(super) weight: u16,
+    /// Whether a health check speaks for it.
+    checked: bool,
+    pub(super) state: Arc<EndpointState>,
+}
+
+/// What is known of an endpoint, kept from one configuration to the next.
+#[derive(Debug, Default)]
+pub(super) struct EndpointState {
+    /// The health checks found it down. An endpoint nobody has checked yet is taken to be up,
+    /// so that a start does not begin with refusals.
+    down: AtomicBool,
+    /// How many checks in a row ended otherwise than `down` says. Written by the prober alone.
+    contrary: AtomicU64,
+}
+
+impl Upstream {
+    pub(super) fn new(
+        name: &Arc<str>,
+        endpoints: Box<[Endpoint]>,
+        timeouts: Timeouts,
+        keep_alive: KeepAlive,
+    ) -> Self {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        Self {
+            name: Arc::clone(name),
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            endpoints,
+            timeouts,
+            keep_alive,
+        }
+    }
+
+    /// Whether a request could be sent to some endpoint.
+    pub fn has_healthy_endpoint(&self) -> bool {
+        self.endpoints.iter().any(Endpoint::is_up)
+    }
+
+    /// The name the file gave it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The health checks of all endpoints.
+    pub(super) fn probes(&self, check: &Arc<HealthCheck>) -> Vec<Arc<dyn Probe>> {
+        let endpoints = self.endpoints.iter();
+        let resolved = endpoints.filter(|endpoint| !endpoint.destinations.is_empty());
+        resolved
+            .map(|endpoint| Arc::new(Check::new(&self.name, endpoint, check)) as Arc<dyn Probe>)
+            .collect()
+    }
+}
+
+impl Endpoint {
+    /// The endpoint at this address. A name that does not resolve is logged, and the endpoint
+    /// stays down until the next reload.
+    pub(super) fn new(
+        upstream: &str,
+        address: &Address,
+        weight: u16,
+        checked: bool,
+        carry_over: &mut CarryOver,
+    ) -> Self {
+        let name: Arc<str> = address.to_string().into();
+        let destinations = address.resolve().unwrap_or_else(|error| {
+            tracing::error!(upstream, endpoint = &*name, %error, "endpoint does not resolve");
+            Vec::new()
+        });
+        Self {
+            state: carry_over.keep(&format!("{upstream}/{name}"), EndpointState::default),
+            name,
+            authority: address.authority().into(),
+            destinations: destinations.into(),
+            weight,
+            checked,
+        }
+    }
+
+    /// Whether requests may be sent to it.
+    pub(super) fn is_up(&self) -> bool {
+        let down = self.checked && self.state.is_down();
+        !down && !self.destinations.is_empty()
+    }
+}
+
+impl EndpointState {
+    pub(super) fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
+    }
+
+    /// Takes in the result of a check; whether that changed the state. Called by one thread at a
+    /// time.
+    pub(super) fn take(&self, healthy: bool, check: &HealthCheck) -> bool {
+        let down = self.is_down();
+        if healthy != down {
+            self.contrary.store(0, Ordering::Relaxed);
+            return false;
+        }
+        let contrary = self.contrary.load(Ordering::Relaxed).saturating_add(1);
+        let wanted = if healthy {
+            check.healthy_after
+        } else {
+            check.unhealthy_after
+        };
+        let changes = contrary >= u64::from(wanted);
+        self.contrary
+            .store(if changes { 0 } else { contrary }, Ordering::Relaxed);
+        if changes {
+            self.set_down(!healthy);
+        }
+        changes
+    }
+
+    pub(super) fn set_down(&self, down: bool) {
+        self.down.store(down, Ordering::Relaxed);
+    }
+}
