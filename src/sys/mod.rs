@@ -1,4 +1,5 @@
 //! The kernel, through safe crates: sockets and what moves bytes over them.
 
 pub mod beneath;
+pub mod socket;
 pub mod transport;
