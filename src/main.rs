@@ -1,6 +1,10 @@
 //! argv → library → exit code.
 
+use std::process::ExitCode;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+fn main() -> ExitCode {
+    httpserverd::cli::main(std::env::args_os())
+}

@@ -1,0 +1,3 @@
+//! The real binary, one behaviour a test.
+
+mod start;

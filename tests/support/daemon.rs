@@ -1,0 +1,356 @@
+//! The real binary, in a folder of its own, observed from outside.
+//!
+//! It is up when it says `READY=1` to the service manager, which here is the test: every test
+//! tests `Type=notify` too. The addresses it listens on are named in the same message:
+//! `STATUS=generation 1; web=127.0.0.1:40123; admin=unix:/path`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use tempfile::TempDir;
+
+use super::log::Log;
+use super::wire::{Response, Wire};
+use super::{deadline, left};
+
+/// The name of the configuration file in the daemon's folder.
+const CONFIG: &str = "httpserver.toml";
+
+/// A daemon that runs. Ends it when dropped, and sees that it ended well.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    child: Child,
+    folder: TempDir,
+    notify: UnixDatagram,
+    stdout: Log,
+    log: Log,
+    addresses: BTreeMap<String, Address>,
+    exited: bool,
+}
+
+/// Where a listener listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// How a daemon is started.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    folder: TempDir,
+    command: Command,
+    has_arguments: bool,
+}
+
+/// A daemon that did not start.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Setup {
+    /// A file in the daemon's folder, which is where relative paths start.
+    pub(crate) fn file(self, path: &str, contents: impl AsRef<[u8]>) -> Self {
+        write(&self.folder.path().join(path), contents.as_ref());
+        self
+    }
+
+    /// The configuration.
+    pub(crate) fn config(self, text: &str) -> Self {
+        self.file(CONFIG, text)
+    }
+
+    /// An argument on the command line, instead of `--config httpserver.toml`.
+    pub(crate) fn arg(mut self, argument: &str) -> Self {
+        self.command.arg(argument);
+        self.has_arguments = true;
+        self
+    }
+
+    /// A variable in the environment, which is empty otherwise.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// The daemon's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts it, and waits until it is ready.
+    #[track_caller]
+    pub(crate) fn start(mut self) -> Daemon {
+        let socket = self.folder.path().join("notify");
+        let notify = UnixDatagram::bind(&socket).unwrap();
+        self.command.env("NOTIFY_SOCKET", &socket);
+        let mut child = self.spawn();
+        let mut daemon = Daemon {
+            folder: self.folder,
+            notify,
+            stdout: Log::read(child.stdout.take().unwrap()),
+            log: Log::read(child.stderr.take().unwrap()),
+            child,
+            addresses: BTreeMap::new(),
+            exited: false,
+        };
+        daemon.wait_notify("READY=1");
+        daemon
+    }
+
+    /// Runs it to its end, which must come by itself.
+    #[track_caller]
+    pub(crate) fn run(mut self) -> Refused {
+        let mut child = self.spawn();
+        let stdout = Log::read(child.stdout.take().unwrap());
+        let stderr = Log::read(child.stderr.take().unwrap());
+        let code = wait_exit(&mut child).unwrap_or_else(|| {
+            child.kill().unwrap();
+            panic!("it did not end; its log:\n{}", stderr.text());
+        });
+        Refused {
+            code,
+            stdout: stdout.wait_end(),
+            stderr: stderr.wait_end(),
+        }
+    }
+
+    fn spawn(&mut self) -> Child {
+        if !self.has_arguments {
+            self.command.arg("--config").arg(CONFIG);
+        }
+        self.command.spawn().unwrap()
+    }
+}
+
+impl Daemon {
+    /// To say more than the configuration before it starts.
+    pub(crate) fn setup() -> Setup {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_httpserverd"));
+        command
+            .current_dir(folder.path())
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Setup {
+            folder,
+            command,
+            has_arguments: false,
+        }
+    }
+
+    /// Starts one with this configuration, and waits until it is ready.
+    #[track_caller]
+    pub(crate) fn start(config: &str) -> Self {
+        Self::setup().config(config).start()
+    }
+
+    /// The daemon's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Where a listener listens.
+    #[track_caller]
+    pub(crate) fn address(&self, listener: &str) -> &Address {
+        self.addresses.get(listener).unwrap_or_else(|| {
+            panic!("no listener `{listener}` in {:?}", self.addresses);
+        })
+    }
+
+    /// The names of all listeners.
+    pub(crate) fn listeners(&self) -> Vec<&str> {
+        self.addresses.keys().map(String::as_str).collect()
+    }
+
+    /// A connection to a listener.
+    #[track_caller]
+    pub(crate) fn connect(&self, listener: &str) -> Wire {
+        Wire::connect(self.address(listener))
+    }
+
+    /// The answer to a GET on a connection of its own.
+    #[track_caller]
+    pub(crate) fn get(&self, listener: &str, target: &str) -> Response {
+        let mut wire = self.connect(listener);
+        wire.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        ));
+        let response = wire.read_response();
+        wire.expect_closed();
+        response
+    }
+
+    /// Puts another configuration in place of the old one in one step, as careful editors do.
+    pub(crate) fn write_config(&self, text: &str) {
+        self.write_file(CONFIG, text);
+    }
+
+    /// Puts a file into the daemon's folder in one step.
+    pub(crate) fn write_file(&self, path: &str, contents: impl AsRef<[u8]>) {
+        let path = self.folder.path().join(path);
+        let beside = path.with_extension("new");
+        write(&beside, contents.as_ref());
+        fs::rename(beside, path).unwrap();
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// What it has written to its standard output.
+    pub(crate) fn stdout(&self) -> &Log {
+        &self.stdout
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Waits until this stands in the log.
+    #[track_caller]
+    pub(crate) fn wait_log(&self, text: &str) {
+        self.log.wait(text, 1);
+    }
+
+    /// Waits for the next message to the service manager in which `wanted` is a line, and reads
+    /// the addresses anew if it names them. All of the message.
+    #[track_caller]
+    pub(crate) fn wait_notify(&mut self, wanted: &str) -> String {
+        let deadline = deadline();
+        let mut seen = Vec::new();
+        while let Some(message) = self.next_message(deadline) {
+            if let Some(status) = message
+                .lines()
+                .find_map(|line| line.strip_prefix("STATUS="))
+            {
+                self.read_status(status);
+            }
+            if message.lines().any(|line| line == wanted) {
+                return message;
+            }
+            seen.push(message);
+        }
+        self.exited = self.child.try_wait().unwrap().is_some();
+        panic!(
+            "waited in vain for `{wanted}`, got {seen:?}; the log:\n{}",
+            self.log.text()
+        );
+    }
+
+    /// Waits until it has ended, and checks its exit code. All it ever logged.
+    #[track_caller]
+    pub(crate) fn wait_exit(&mut self, code: i32) -> String {
+        let ended = wait_exit(&mut self.child);
+        let Some(found) = ended else {
+            panic!("it did not end; the log:\n{}", self.log.text());
+        };
+        self.exited = true;
+        let log = self.log.wait_end();
+        assert_eq!(found, Some(code), "the exit code; the log:\n{log}");
+        log
+    }
+
+    /// The next message to the service manager; `None` if the time is up or nothing more can
+    /// come, because the process has ended.
+    fn next_message(&self, deadline: Instant) -> Option<String> {
+        let pidfd = pidfd_open(self.pid(), PidfdFlags::empty()).ok()?;
+        let left = left(deadline)?.try_into().unwrap();
+        let message = PollFd::new(&self.notify, PollFlags::IN);
+        let end = PollFd::new(&pidfd, PollFlags::IN);
+        let mut polled = [message, end];
+        poll(&mut polled, Some(&left)).unwrap();
+        if polled[0].revents().is_empty() {
+            return None;
+        }
+        let mut bytes = [0; 4096];
+        let length = self.notify.recv(&mut bytes).unwrap();
+        Some(String::from_utf8(bytes[..length].to_vec()).unwrap())
+    }
+
+    fn read_status(&mut self, status: &str) {
+        let listeners = status.split("; ").filter_map(|part| part.split_once('='));
+        let addresses: BTreeMap<_, _> = listeners
+            .map(|(name, address)| (name.to_owned(), Address::parse(address)))
+            .collect();
+        if !addresses.is_empty() {
+            self.addresses = addresses;
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let mut ended_well = true;
+        if !self.exited {
+            self.signal(Signal::TERM);
+            ended_well = wait_exit(&mut self.child) == Some(Some(0));
+            if !ended_well {
+                drop(self.child.kill());
+                drop(self.child.wait());
+            }
+        }
+        if thread::panicking() {
+            eprintln!("the daemon's log:\n{}", self.log.text());
+            return;
+        }
+        let log = self.log.wait_end();
+        assert!(ended_well, "it did not end well at TERM; the log:\n{log}");
+        assert!(!log.contains("panicked"), "it panicked:\n{log}");
+    }
+}
+
+impl Address {
+    fn parse(text: &str) -> Self {
+        match text.strip_prefix("unix:") {
+            Some(path) => Self::Unix(path.into()),
+            None => Self::Tcp(text.parse().unwrap()),
+        }
+    }
+
+    /// The TCP address.
+    #[track_caller]
+    pub(crate) fn tcp(&self) -> SocketAddr {
+        match self {
+            Self::Tcp(address) => *address,
+            Self::Unix(path) => panic!("{} is no TCP address", path.display()),
+        }
+    }
+}
+
+/// Writes a file and the folders it stands in.
+fn write(path: &Path, contents: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, contents).unwrap();
+}
+
+/// Waits until a process has ended; its exit code (none if a signal killed it). `None` if it
+/// runs on.
+fn wait_exit(child: &mut Child) -> Option<Option<i32>> {
+    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).unwrap();
+    let left = left(deadline())?.try_into().unwrap();
+    match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&left)) {
+        Ok(1) => Some(child.wait().unwrap().code()),
+        _ => None,
+    }
+}

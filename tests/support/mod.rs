@@ -1,0 +1,25 @@
+//! What the tests stand on: the real binary, a raw socket.
+
+pub(crate) mod daemon;
+pub(crate) mod log;
+pub(crate) mod wire;
+
+use std::time::{Duration, Instant};
+
+use httpserverd::clock;
+
+/// How long any one wait may take before the test fails. Nothing here takes a tenth of that on
+/// an idle machine; a busy one gets its time.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// When a wait that begins now is given up.
+pub(crate) fn deadline() -> Instant {
+    clock::precise_now() + PATIENCE
+}
+
+/// What is left until then; `None` if that is past.
+pub(crate) fn left(deadline: Instant) -> Option<Duration> {
+    deadline
+        .checked_duration_since(clock::precise_now())
+        .filter(|left| !left.is_zero())
+}

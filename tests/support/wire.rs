@@ -1,0 +1,370 @@
+//! A raw connection: bytes out, bytes in, and a small client that understands framing.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::Instant;
+
+use super::daemon::Address;
+use super::{deadline, left};
+
+/// A connection. Every wait has a deadline.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    stream: Stream,
+    /// What was read and not yet used.
+    buffer: Vec<u8>,
+    /// The head read last, whose body has not been read yet.
+    head: Option<Head>,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A response, read whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Response {
+    pub(crate) head: Head,
+    pub(crate) body: Vec<u8>,
+    /// The trailer fields of a chunked body.
+    pub(crate) trailers: Vec<(String, String)>,
+}
+
+/// The head of a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// As it was sent, with the empty line that ends it.
+    pub(crate) text: String,
+    pub(crate) status: u16,
+    pub(crate) fields: Vec<(String, String)>,
+}
+
+impl Wire {
+    /// Connects.
+    #[track_caller]
+    pub(crate) fn connect(address: &Address) -> Self {
+        let stream = match address {
+            Address::Tcp(address) => TcpStream::connect(address).map(|stream| {
+                // What is sent in pieces shall arrive in pieces.
+                stream.set_nodelay(true).unwrap();
+                Stream::Tcp(stream)
+            }),
+            Address::Unix(path) => UnixStream::connect(path).map(Stream::Unix),
+        };
+        Self {
+            stream: stream.unwrap_or_else(|error| panic!("cannot connect to {address:?}: {error}")),
+            buffer: Vec::new(),
+            head: None,
+        }
+    }
+
+    /// Sends bytes.
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let sent = self.try_send(bytes.as_ref());
+        sent.unwrap_or_else(|error| panic!("cannot send: {error}"));
+    }
+
+    /// Sends bytes to a peer that may have closed already.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.set_timeouts(deadline())?;
+        match &mut self.stream {
+            Stream::Tcp(stream) => stream.write_all(bytes),
+            Stream::Unix(stream) => stream.write_all(bytes),
+        }
+    }
+
+    /// Sends bytes in pieces of these sizes, over and over, each in a write of its own.
+    #[track_caller]
+    pub(crate) fn send_split(&mut self, bytes: impl AsRef<[u8]>, sizes: &[usize]) {
+        let mut rest = bytes.as_ref();
+        for size in sizes.iter().cycle() {
+            if rest.is_empty() {
+                return;
+            }
+            let (piece, after) = rest.split_at(rest.len().min((*size).max(1)));
+            self.send(piece);
+            rest = after;
+        }
+        panic!("no sizes to split by");
+    }
+
+    /// Ends our direction: the peer reads an end of file.
+    pub(crate) fn finish_sending(&self) {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write).unwrap(),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write).unwrap(),
+        }
+    }
+
+    /// Reads a head and checks how it begins. Its body is left to `expect_body`.
+    #[track_caller]
+    pub(crate) fn expect_head(&mut self, start: &str) -> Head {
+        let head = self.read_head();
+        assert!(
+            head.text.starts_with(start),
+            "expected `{start}`, got:\n{}",
+            head.text
+        );
+        self.head = Some(head.clone());
+        head
+    }
+
+    /// Reads the body of the head read last, and checks it.
+    #[track_caller]
+    pub(crate) fn expect_body(&mut self, expected: impl AsRef<[u8]>) {
+        let head = self.head.take().expect("no head was read");
+        let (body, _) = self.read_body(&head);
+        assert_eq!(
+            String::from_utf8_lossy(&body),
+            String::from_utf8_lossy(expected.as_ref()),
+            "the body"
+        );
+    }
+
+    /// Reads a response whole. 1xx are responses too.
+    #[track_caller]
+    pub(crate) fn read_response(&mut self) -> Response {
+        let head = self.read_head();
+        let (body, trailers) = self.read_body(&head);
+        Response {
+            head,
+            body,
+            trailers,
+        }
+    }
+
+    /// Reads exactly so many bytes.
+    #[track_caller]
+    pub(crate) fn read_bytes(&mut self, count: usize) -> Vec<u8> {
+        self.fill(|buffer| buffer.len() >= count, "more bytes");
+        self.buffer.drain(..count).collect()
+    }
+
+    /// Reads to the end; an end by reset counts.
+    #[track_caller]
+    pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
+        let deadline = deadline();
+        while self.read_more(deadline, "the end of the connection") {}
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// Checks that nothing more comes and the peer closes.
+    #[track_caller]
+    pub(crate) fn expect_closed(&mut self) {
+        let rest = self.read_to_end();
+        assert!(
+            rest.is_empty(),
+            "expected the end, got:\n{}",
+            String::from_utf8_lossy(&rest)
+        );
+    }
+
+    /// Reads a head.
+    #[track_caller]
+    pub(crate) fn read_head(&mut self) -> Head {
+        let end = |buffer: &[u8]| buffer.windows(4).position(|four| four == b"\r\n\r\n");
+        self.fill(|buffer| end(buffer).is_some(), "a head");
+        let length = end(&self.buffer).unwrap() + 4;
+        let bytes: Vec<u8> = self.buffer.drain(..length).collect();
+        Head::parse(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    #[track_caller]
+    fn read_body(&mut self, head: &Head) -> (Vec<u8>, Vec<(String, String)>) {
+        if head.status < 200 || head.status == 204 || head.status == 304 {
+            return (Vec::new(), Vec::new());
+        }
+        if head.field("transfer-encoding").is_some() {
+            return self.read_chunked();
+        }
+        let body = match head.field("content-length") {
+            Some(length) => self.read_bytes(length.parse().unwrap()),
+            None => self.read_to_end(),
+        };
+        (body, Vec::new())
+    }
+
+    #[track_caller]
+    fn read_chunked(&mut self) -> (Vec<u8>, Vec<(String, String)>) {
+        let mut body = Vec::new();
+        loop {
+            let line = self.read_line();
+            let size = line.split(';').next().unwrap_or_default();
+            let size = usize::from_str_radix(size, 16)
+                .unwrap_or_else(|_| panic!("no chunk size: `{line}`"));
+            if size == 0 {
+                break;
+            }
+            body.extend(self.read_bytes(size));
+            assert_eq!(self.read_line(), "", "after a chunk");
+        }
+        let mut trailers = Vec::new();
+        loop {
+            let line = self.read_line();
+            if line.is_empty() {
+                return (body, trailers);
+            }
+            trailers.push(field(&line));
+        }
+    }
+
+    #[track_caller]
+    fn read_line(&mut self) -> String {
+        let end = |buffer: &[u8]| buffer.windows(2).position(|two| two == b"\r\n");
+        self.fill(|buffer| end(buffer).is_some(), "a line");
+        let length = end(&self.buffer).unwrap();
+        let line: Vec<u8> = self.buffer.drain(..length + 2).collect();
+        String::from_utf8_lossy(&line[..length]).into_owned()
+    }
+
+    #[track_caller]
+    fn fill(&mut self, enough: impl Fn(&[u8]) -> bool, what: &str) {
+        let deadline = deadline();
+        while !enough(&self.buffer) {
+            assert!(
+                self.read_more(deadline, what),
+                "the connection ended before {what}, after:\n{}",
+                String::from_utf8_lossy(&self.buffer)
+            );
+        }
+    }
+
+    /// Reads once; whether there was more.
+    #[track_caller]
+    fn read_more(&mut self, deadline: Instant, what: &str) -> bool {
+        let mut bytes = [0; 64 << 10];
+        let read = self
+            .set_timeouts(deadline)
+            .and_then(|()| match &mut self.stream {
+                Stream::Tcp(stream) => stream.read(&mut bytes),
+                Stream::Unix(stream) => stream.read(&mut bytes),
+            });
+        match read {
+            Ok(length) => {
+                self.buffer.extend_from_slice(&bytes[..length]);
+                length > 0
+            }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => false,
+            Err(error) => panic!(
+                "waited in vain for {what} ({error}), after:\n{}",
+                String::from_utf8_lossy(&self.buffer)
+            ),
+        }
+    }
+
+    fn set_timeouts(&self, deadline: Instant) -> io::Result<()> {
+        let left = left(deadline).ok_or(io::ErrorKind::TimedOut)?;
+        match &self.stream {
+            Stream::Tcp(stream) => {
+                stream.set_read_timeout(Some(left))?;
+                stream.set_write_timeout(Some(left))
+            }
+            Stream::Unix(stream) => {
+                stream.set_read_timeout(Some(left))?;
+                stream.set_write_timeout(Some(left))
+            }
+        }
+    }
+}
+
+impl Head {
+    #[track_caller]
+    fn parse(text: String) -> Self {
+        let mut lines = text.trim_end_matches("\r\n").split("\r\n");
+        let line = lines.next().unwrap_or_default();
+        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("no status line: `{line}`"));
+        let fields = lines.map(field).collect();
+        Self {
+            text,
+            status,
+            fields,
+        }
+    }
+
+    /// The value of the first field of this name, in any case.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.fields
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+impl Response {
+    /// The status.
+    pub(crate) fn status(&self) -> u16 {
+        self.head.status
+    }
+
+    /// The value of the first field of this name, in any case.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.head.field(name)
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+fn field(line: &str) -> (String, String) {
+    let (name, value) = line
+        .split_once(':')
+        .unwrap_or_else(|| panic!("no field: `{line}`"));
+    (name.to_owned(), value.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A wire whose peer has sent this and closed.
+    fn sent(bytes: &str) -> Wire {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let wire = Wire::connect(&Address::Tcp(listener.local_addr().unwrap()));
+        let mut peer = listener.accept().unwrap().0;
+        peer.write_all(bytes.as_bytes()).unwrap();
+        wire
+    }
+
+    #[test]
+    fn bodies_end_where_their_framing_says() {
+        let mut wire = sent(concat!(
+            "HTTP/1.1 100 Continue\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+            "3;x=y\r\nabc\r\n1\r\nd\r\n0\r\nT: 1\r\n\r\n",
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
+            "HTTP/1.0 200 OK\r\n\r\nto the end",
+        ));
+        assert_eq!(wire.read_response().status(), 100);
+        wire.expect_head("HTTP/1.1 200 OK\r\n");
+        wire.expect_body("ab");
+        let chunked = wire.read_response();
+        assert_eq!(chunked.text(), "abcd");
+        assert_eq!(chunked.trailers, [("T".to_owned(), "1".to_owned())]);
+        assert_eq!(chunked.field("Transfer-Encoding"), Some("chunked"));
+        assert_eq!(wire.read_response().status(), 304);
+        assert_eq!(wire.read_response().text(), "to the end");
+        wire.expect_closed();
+    }
+
+    #[test]
+    fn bytes_are_sent_whole_however_they_are_split() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut wire = Wire::connect(&Address::Tcp(listener.local_addr().unwrap()));
+        wire.send_split("abcdefgh", &[1, 3]);
+        wire.finish_sending();
+        let mut received = String::new();
+        let mut peer = listener.accept().unwrap().0;
+        peer.read_to_string(&mut received).unwrap();
+        assert_eq!(received, "abcdefgh");
+    }
+}
