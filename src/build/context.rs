@@ -14,6 +14,8 @@ use super::{CarryOver, MemorySinks, Problem, Sinks, Span};
 pub struct ParseContext<'a> {
     /// The names of all upstreams in the configuration.
     pub upstreams: &'a [Arc<str>],
+    /// Those of them that something asked for.
+    pub upstreams_used: HashSet<Arc<str>>,
     /// Strings into which a variable of the environment was put.
     pub substituted: &'a HashSet<Span>,
     /// What the pattern of the route captures, while its handler is parsed; `None` where that is
@@ -28,6 +30,7 @@ impl Default for ParseContext<'_> {
         static NONE: LazyLock<HashSet<Span>> = LazyLock::new(HashSet::new);
         Self {
             upstreams: &[],
+            upstreams_used: HashSet::new(),
             substituted: &NONE,
             captures: None,
             problems: Vec::new(),
@@ -104,6 +107,7 @@ impl ParseContext<'_> {
     ) -> Option<Arc<str>> {
         let wanted = name.get_ref().as_str();
         if let Some(found) = self.upstreams.iter().find(|known| ***known == *wanted) {
+            self.upstreams_used.insert(Arc::clone(found));
             return Some(Arc::clone(found));
         }
         let span = section.at(name.span());

@@ -3,6 +3,10 @@
 //! Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 78 the configuration is wrong
 //! (`EX_CONFIG` of `sysexits.h`).
 
+pub mod check;
+pub mod explain_code;
+pub mod routes;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 

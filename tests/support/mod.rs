@@ -1,6 +1,7 @@
 //! What the tests stand on: the real binary, a raw socket.
 
 pub(crate) mod daemon;
+pub(crate) mod golden;
 pub(crate) mod log;
 pub(crate) mod wire;
 

@@ -1,0 +1,289 @@
+//! Model → Generation. The only step that does I/O: roots are opened, files read.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Surroundings;
+use super::model::{Bind, Instance, Model, Route, Workers};
+use super::sources::words;
+use crate::build::{BuildContext, Problem};
+use crate::exchange::Middleware;
+use crate::generation::{self, Generation, Listener};
+use crate::routing::{self, Chain, Rule, Table};
+
+/// What a model runs as, or `None` if something of it could not be made; every such thing is
+/// reported.
+pub(super) fn compile(
+    model: &Model,
+    base: PathBuf,
+    around: Surroundings<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Generation> {
+    let mut cx = BuildContext::new(around.carry_over, base);
+    cx.sinks = around.sinks;
+    let mut compiler = Compiler {
+        model,
+        cx,
+        problems,
+    };
+    compiler.upstreams();
+    let middleware = compiler.middleware();
+    let routes = compiler.routes(&middleware);
+    let binds = compiler.binds();
+    let refused = chain(&middleware, model.server.middleware.iter())?;
+    let listeners = compiler.listeners(binds, &routes?, &refused)?;
+    let limits = model.server.limits.clone();
+    Some(Generation {
+        id: around.id,
+        listeners,
+        workers: workers(model.server.workers),
+        blocking_threads: model.server.blocking_threads.get().into(),
+        blocking_queue: model.server.blocking_queue.get().into(),
+        limits,
+        trusted_proxies: model.server.trusted_proxies.clone(),
+        server_header: model.server.server_header.as_deref().map(Into::into),
+        drain_timeout: model.server.drain_timeout,
+        probes: compiler.cx.probes,
+        refused,
+    })
+}
+
+struct Compiler<'c, 's> {
+    model: &'c Model,
+    cx: BuildContext<'s>,
+    problems: &'c mut Vec<Problem>,
+}
+
+/// What was built, by index; `None` where it could not be.
+type Built<T> = Vec<Option<T>>;
+
+impl Compiler<'_, '_> {
+    fn build<T>(&mut self, instance: &Instance<T>) -> Option<T> {
+        self.cx.name = Arc::clone(&instance.name);
+        match instance.settings.build(&mut self.cx) {
+            Ok(built) => Some(built),
+            Err(mut problem) => {
+                // A kind that knows no better place is spoken of where it stands.
+                if problem.span.is_none() {
+                    problem.span = Some(instance.place.0.clone());
+                }
+                self.problems.push(*problem);
+                None
+            }
+        }
+    }
+
+    /// Upstreams first: handlers ask for them by name.
+    fn upstreams(&mut self) {
+        let model = self.model;
+        for instance in &model.upstreams {
+            if let Some(upstream) = self.build(instance) {
+                self.cx.provide(&instance.name, upstream);
+            }
+        }
+    }
+
+    fn middleware(&mut self) -> Built<Arc<dyn Middleware>> {
+        let model = self.model;
+        let instances = model.middleware.iter();
+        instances
+            .map(|instance| self.build(instance).map(Arc::from))
+            .collect()
+    }
+
+    fn routes(
+        &mut self,
+        middleware: &Built<Arc<dyn Middleware>>,
+    ) -> Option<Vec<Arc<routing::Route>>> {
+        let model = self.model;
+        let mut chains: HashMap<&[usize], Chain> = HashMap::new();
+        let mut routes = Vec::with_capacity(model.routes.len());
+        for route in &model.routes {
+            let handler = self.build(&route.handler);
+            // Routes with the same middleware share one chain.
+            let known = chains.get(&*route.middleware).cloned();
+            let chain = known.or_else(|| {
+                let links = model.server.middleware.iter().chain(&route.middleware);
+                let made = chain(middleware, links)?;
+                chains.insert(&*route.middleware, made.clone());
+                Some(made)
+            });
+            if let Some((chain, handler)) = chain.zip(handler) {
+                routes.push(Arc::new(routing::Route {
+                    name: Arc::clone(&route.name),
+                    chain,
+                    handler,
+                }));
+            }
+        }
+        (routes.len() == model.routes.len()).then_some(routes)
+    }
+
+    fn listeners(
+        &mut self,
+        binds: Built<generation::Bind>,
+        routes: &[Arc<routing::Route>],
+        misses: &Chain,
+    ) -> Option<Vec<Listener>> {
+        let model = self.model;
+        // Listeners that serve the same routes share one table.
+        let mut tables: Vec<(Vec<usize>, Arc<Table>)> = Vec::new();
+        let mut listeners = Vec::with_capacity(model.listeners.len());
+        for (index, (listener, bind)) in model.listeners.iter().zip(binds).enumerate() {
+            let routes_served = (0..).zip(&model.routes);
+            let served: Vec<usize> = routes_served
+                .filter(|(_, route)| route.listeners.contains(&index))
+                .map(|(position, _)| position)
+                .collect();
+            let known = tables.iter().find(|(known, _)| *known == served);
+            let known = known.map(|(_, table)| Arc::clone(table));
+            let table = known.unwrap_or_else(|| {
+                let rules = served
+                    .iter()
+                    .filter_map(|&at| Some(rule(at, model.routes.get(at)?, routes.get(at)?)));
+                let rules: Vec<Rule> = rules.collect();
+                let table = Arc::new(Table::new(&rules, misses.clone()));
+                tables.push((served, Arc::clone(&table)));
+                table
+            });
+            listeners.push(Listener {
+                name: Arc::clone(&listener.name),
+                bind: bind?,
+                table,
+            });
+        }
+        Some(listeners)
+    }
+
+    fn binds(&mut self) -> Built<generation::Bind> {
+        let model = self.model;
+        model
+            .listeners
+            .iter()
+            .map(|listener| match &listener.bind {
+                Bind::Tcp(address) => Some(generation::Bind::Tcp(*address)),
+                Bind::Unix { path, mode, owner } => {
+                    let owner = match owner.as_deref().map(ids) {
+                        None => None,
+                        Some(Ok(ids)) => Some(ids),
+                        Some(Err(message)) => {
+                            let at = listener.place.0.clone();
+                            self.problems
+                                .push(Problem::error("E0307", at, message).hint(
+                                    "users and groups of /etc/passwd and /etc/group are known by \
+                                 name, all others by number: \"1000:1000\"",
+                                ));
+                            return None;
+                        }
+                    };
+                    Some(generation::Bind::Unix {
+                        path: self.cx.path(path),
+                        mode: *mode,
+                        owner,
+                    })
+                }
+            })
+            .collect()
+    }
+}
+
+/// The rule of a route.
+fn rule(position: usize, route: &Route, compiled: &Arc<routing::Route>) -> Rule {
+    Rule {
+        hosts: route.hosts.clone(),
+        path: route.path.clone(),
+        methods: route.methods.clone(),
+        headers: route.headers.clone(),
+        query: route.query.clone(),
+        priority: route.priority,
+        position,
+        route: Arc::clone(compiled),
+    }
+}
+
+/// The chain of these, if all of them could be built.
+fn chain<'i>(
+    middleware: &Built<Arc<dyn Middleware>>,
+    indexes: impl Iterator<Item = &'i usize>,
+) -> Option<Chain> {
+    let links: Option<Vec<_>> = indexes
+        .map(|&index| middleware.get(index).cloned().flatten())
+        .collect();
+    links.map(Chain::new)
+}
+
+fn workers(workers: Workers) -> NonZeroUsize {
+    match workers {
+        Workers::Number(number) => number.into(),
+        // Where the kernel does not tell, one worker serves.
+        Workers::Auto => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+    }
+}
+
+/// The numbers of "user", "user:group" or ":group". A user alone brings the group that
+/// /etc/passwd gives it; what is not written is left as it is, which the kernel takes -1 for.
+fn ids(owner: &str) -> Result<(u32, u32), String> {
+    let (user, group) = match owner.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (owner, None),
+    };
+    let (uid, own_gid) = if user.is_empty() {
+        (u32::MAX, u32::MAX)
+    } else if let Ok(uid) = user.parse() {
+        (uid, u32::MAX)
+    } else {
+        let entry = entry(Path::new("/etc/passwd"), user)?;
+        let number = |at: usize| entry.get(at).and_then(|field| field.parse().ok());
+        let uid = number(2).ok_or_else(|| format!("there is no user `{user}`"))?;
+        (uid, number(3).unwrap_or(u32::MAX))
+    };
+    let gid = match group {
+        None => own_gid,
+        Some("") => u32::MAX,
+        Some(group) => {
+            if let Ok(gid) = group.parse() {
+                return Ok((uid, gid));
+            }
+            let entry = entry(Path::new("/etc/group"), group)?;
+            let gid = entry.get(2).and_then(|field| field.parse().ok());
+            gid.ok_or_else(|| format!("there is no group `{group}`"))?
+        }
+    };
+    Ok((uid, gid))
+}
+
+/// The fields of the line that a name begins; none if there is no such line.
+fn entry(file: &Path, name: &str) -> Result<Vec<String>, String> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| format!("cannot read {}: {}", file.display(), words(&error)))?;
+    let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
+    Ok(text
+        .lines()
+        .map(fields)
+        .find(|fields| fields.first().is_some_and(|first| first == name))
+        .unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_are_numbers_or_known_names() {
+        assert_eq!(ids("1000:100"), Ok((1000, 100)));
+        assert_eq!(ids("1000"), Ok((1000, u32::MAX)));
+        assert_eq!(ids(":100"), Ok((u32::MAX, 100)));
+        assert_eq!(ids("root"), Ok((0, 0)));
+        assert_eq!(ids("root:root"), Ok((0, 0)));
+        assert_eq!(ids("root:"), Ok((0, u32::MAX)));
+        let unknown = ids("nobody-is-called-so");
+        assert_eq!(
+            unknown,
+            Err("there is no user `nobody-is-called-so`".into())
+        );
+        let unknown = ids("root:no-group-either");
+        assert_eq!(unknown, Err("there is no group `no-group-either`".into()));
+    }
+}

@@ -1,0 +1,368 @@
+//! What was written → what is meant. Every default stands here, with where its number comes
+//! from. Nothing stops at the first problem.
+
+mod instances;
+mod layers;
+mod listeners;
+mod routes;
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use super::file::{self, File, Table};
+use super::model::{Level, Log, LogFormat, LogOutput, Model, Rotation, Server, Workers};
+use super::provenance::Provenance;
+use super::sources::Sources;
+use crate::build::wording::one_of;
+use crate::build::{ByteRate, ByteSize, HumanDuration, ParseContext, Problem, Span};
+use crate::generation::Limits;
+use layers::Layers;
+
+/// One a core that the process may use: a worker never waits, so more would only take turns.
+const WORKERS: Workers = Workers::Auto;
+
+/// Cold reads of a disk wait for the disk; sixteen keep the queue of one SSD full.
+const BLOCKING_THREADS: NonZeroU16 = NonZeroU16::new(16).expect("not zero");
+
+/// At a millisecond a job and sixteen threads the last in line waits 64 ms, which a client
+/// still bears.
+const BLOCKING_QUEUE: NonZeroU16 = NonZeroU16::new(1024).expect("not zero");
+
+/// Less than the 90 s after which systemd kills.
+const DRAIN_TIMEOUT: HumanDuration = HumanDuration::seconds(30);
+
+/// Systemd's `TimeoutStopSec`: what drains longer is killed.
+const SYSTEMD_PATIENCE: Duration = Duration::from_secs(90);
+
+/// Every request can be told from every other, and is logged.
+const MIDDLEWARE: [&str; 2] = ["request_id", "access_log"];
+
+/// The name without a version: whoever asks learns what it is and not what it suffers from.
+const SERVER_HEADER: &str = "httpserverd";
+
+/// A head is one packet for nearly everyone; who needs ten seconds for it is holding a
+/// connection open (slowloris). The whole head, not each byte: nginx and Apache fell for that.
+const HEADER_TIMEOUT: HumanDuration = HumanDuration::seconds(10);
+
+/// Browsers keep idle connections for a minute or more; an idle one costs us a kibibyte.
+const KEEP_ALIVE_TIMEOUT: HumanDuration = HumanDuration::seconds(60);
+
+/// A phone in a tunnel comes back within half a minute, or it does not.
+const BODY_IDLE_TIMEOUT: HumanDuration = HumanDuration::seconds(30);
+
+/// Slower than the slowest modem: measured after 30 s, it ends uploads that drip and no other.
+const BODY_MIN_RATE: ByteRate = ByteRate(500);
+
+/// Twice the time of a lost packet's last retransmissions: who takes nothing for so long is gone.
+const WRITE_IDLE_TIMEOUT: HumanDuration = HumanDuration::seconds(60);
+
+/// RFC 9112 §3 asks for 8000 octets at least.
+const REQUEST_LINE: ByteSize = ByteSize(8 << 10);
+
+/// Four times what browsers let cookies grow to on one host.
+const HEADERS: ByteSize = ByteSize(32 << 10);
+
+/// Browsers send about fifteen, proxies add ten; Apache and nginx draw the line here too.
+const HEADER_COUNT: u32 = 100;
+
+/// What uploads of documents and photographs need; larger ones should be asked for.
+const BODY: ByteSize = ByteSize(10 << 20);
+
+/// At a kibibyte an idle connection ten megabytes a worker, and a file descriptor each, which
+/// is what systemd's default of 524288 descriptors bears on any machine.
+const CONNECTIONS: u32 = 10_000;
+
+/// No limit: closing connections now and then frees memory that leaks, and none does.
+const REQUESTS_PER_CONNECTION: u32 = 0;
+
+/// What an operator wants to know on an ordinary day.
+const LOG_LEVEL: Level = Level::Info;
+
+/// People read the log first.
+const LOG_FORMAT: LogFormat = LogFormat::Text;
+
+/// Systemd keeps, dates and rotates what comes here.
+const LOG_OUTPUT: LogOutput = LogOutput::Stderr;
+
+/// Whoever names a file has his own way to rotate it, or says so.
+const LOG_ROTATION: Rotation = Rotation::Never;
+
+/// A head larger than this would have to be held in memory for every connection at once.
+const HEAD_BYTES_MAX: u64 = 1 << 20;
+
+/// The shortest request line is "GET / HTTP/1.1" with its line break.
+const REQUEST_LINE_MIN: u64 = 16;
+
+/// A `Host` with the longest name that DNS has, and a little more.
+const HEADERS_MIN: u64 = 512;
+
+/// The shortest field line is "a:" with its line break.
+const FIELD_LINE_MIN: u64 = 4;
+
+/// What a configuration means, as far as it could be made out, and where each value was set.
+pub(super) fn resolve(
+    file: &File<'_>,
+    sources: &Sources,
+    cx: &mut ParseContext<'_>,
+) -> (Option<Model>, Provenance) {
+    let mut resolver = Resolver {
+        sources,
+        cx,
+        provenance: Provenance::default(),
+    };
+    let upstreams = resolver.upstreams(file);
+    let mut links = resolver.middleware(file);
+    let server = resolver.server(file, &mut links);
+    let log = resolver.log(file);
+    let listeners = resolver.listeners(file);
+    let routes = resolver.routes(file, &listeners, &mut links);
+    resolver.unused(file, &links);
+    resolver.nothing_to_do(file);
+    let model = server.zip(routes).filter(|_| listeners.all);
+    let model = model.map(|(server, routes)| Model {
+        server,
+        log,
+        listeners: listeners.good,
+        upstreams,
+        middleware: links.instances,
+        routes,
+    });
+    (model, resolver.provenance)
+}
+
+struct Resolver<'r, 'c> {
+    sources: &'r Sources,
+    cx: &'r mut ParseContext<'c>,
+    provenance: Provenance,
+}
+
+impl Resolver<'_, '_> {
+    fn report(&mut self, problem: Problem) {
+        self.cx.problems.push(problem);
+    }
+
+    /// A configuration that listens nowhere or answers nothing is not what anyone meant.
+    fn nothing_to_do(&mut self, file: &File<'_>) {
+        let example = "three lines serve a folder: [[listener]] with bind = \"127.0.0.1:8080\", \
+                       [[route]] with path = \"/*\" and static = { root = \"/srv/www\" }";
+        let problem = match (file.listeners.is_empty(), file.routes.is_empty()) {
+            (false, false) => return,
+            (true, true) => Problem::nowhere("E0305", "nothing is configured").hint(example),
+            (true, false) => Problem::nowhere("E0304", "there is no listener")
+                .hint("add [[listener]] with bind = \"127.0.0.1:8080\""),
+            (false, true) => Problem::nowhere("E0407", "there is no route")
+                .hint("add [[route]] with path = \"/*\" and what answers"),
+        };
+        self.report(problem);
+    }
+
+    fn server(&mut self, file: &File<'_>, links: &mut instances::Links) -> Option<Server> {
+        let limits = self.limits(file);
+        let written: Layers<file::Server> = self.layers(file, Table::Server);
+        let workers = self.pick(&written, "workers", |w| &w.workers);
+        let threads = self.pick(&written, "blocking_threads", |w| &w.blocking_threads);
+        let queue = self.pick(&written, "blocking_queue", |w| &w.blocking_queue);
+        let drain = self.pick(&written, "drain_timeout", |w| &w.drain_timeout);
+        let trusted = self.pick(&written, "trusted_proxies", |w| &w.trusted_proxies);
+        let header = self.pick(&written, "server_header", |w| &w.server_header);
+        let names = self.pick(&written, "middleware", |w| &w.middleware);
+        let middleware = match names {
+            Some((names, span)) => self.links(&names, span.file, links),
+            None => self.default_links(&MIDDLEWARE, links),
+        };
+        if let Some((drain, span)) = &drain
+            && drain.0 >= SYSTEMD_PATIENCE
+        {
+            self.report(
+                Problem::warning(
+                    "W0502",
+                    span.clone(),
+                    format!("`drain_timeout` of {drain} is not less than systemd's patience"),
+                )
+                .hint("systemd kills after TimeoutStopSec, 90 s unless the unit says otherwise"),
+            );
+        }
+        Some(Server {
+            workers: or(workers, WORKERS),
+            blocking_threads: or(threads, BLOCKING_THREADS),
+            blocking_queue: or(queue, BLOCKING_QUEUE),
+            drain_timeout: or(drain, DRAIN_TIMEOUT).0,
+            trusted_proxies: or(trusted, Vec::new()).iter().map(|net| net.0).collect(),
+            middleware: middleware?,
+            server_header: match header {
+                Some((header, _)) => header.0,
+                None => Some(SERVER_HEADER.to_owned()),
+            },
+            limits,
+        })
+    }
+
+    fn limits(&mut self, file: &File<'_>) -> Limits {
+        let written: Layers<file::Limits> = self.layers(file, Table::Limits);
+        let w = &written;
+        let header_timeout = self.pick(w, "header_timeout", |w| &w.header_timeout);
+        let keep_alive = self.pick(w, "keep_alive_timeout", |w| &w.keep_alive_timeout);
+        let body_idle = self.pick(w, "body_idle_timeout", |w| &w.body_idle_timeout);
+        let min_rate = self.pick(w, "body_min_rate", |w| &w.body_min_rate);
+        let write_idle = self.pick(w, "write_idle_timeout", |w| &w.write_idle_timeout);
+        let request_line = self.pick(w, "request_line", |w| &w.request_line);
+        let headers = self.pick(w, "headers", |w| &w.headers);
+        let count = self.pick(w, "header_count", |w| &w.header_count);
+        let body = self.pick(w, "body", |w| &w.body);
+        let connections = self.pick(w, "connections", |w| &w.connections);
+        let requests = self.pick(w, "requests_per_connection", |w| &w.requests_per_connection);
+        for (key, value) in [
+            ("header_timeout", &header_timeout),
+            ("body_idle_timeout", &body_idle),
+            ("write_idle_timeout", &write_idle),
+        ] {
+            self.not_zero(key, value.as_ref().map(|(time, at)| (time.0.is_zero(), at)));
+        }
+        for (key, value) in [("header_count", &count), ("connections", &connections)] {
+            self.not_zero(key, value.as_ref().map(|(number, at)| (*number == 0, at)));
+        }
+        self.between("request_line", &request_line, REQUEST_LINE_MIN);
+        self.between("headers", &headers, HEADERS_MIN);
+        self.reachable(&headers, &count);
+        Limits {
+            header_timeout: or(header_timeout, HEADER_TIMEOUT).0,
+            keep_alive_timeout: or(keep_alive, KEEP_ALIVE_TIMEOUT).0,
+            body_idle_timeout: or(body_idle, BODY_IDLE_TIMEOUT).0,
+            body_min_rate: or(min_rate, BODY_MIN_RATE).0,
+            write_idle_timeout: or(write_idle, WRITE_IDLE_TIMEOUT).0,
+            request_line: size(or(request_line, REQUEST_LINE).0),
+            headers: size(or(headers, HEADERS).0),
+            header_count: size(or(count, HEADER_COUNT).into()),
+            body: or(body, BODY).0,
+            connections: size(or(connections, CONNECTIONS).into()),
+            requests_per_connection: or(requests, REQUESTS_PER_CONNECTION).into(),
+        }
+    }
+
+    fn not_zero(&mut self, key: &str, value: Option<(bool, &Span)>) {
+        if let Some((true, span)) = value {
+            self.report(
+                Problem::error("E0501", span.clone(), format!("`{key}` cannot be zero"))
+                    .label("nobody would be served")
+                    .hint(format!("take `{key}` out for its default")),
+            );
+        }
+    }
+
+    fn between(&mut self, key: &str, value: &Option<(ByteSize, Span)>, least: u64) {
+        let Some((size, span)) = value else { return };
+        if (least..=HEAD_BYTES_MAX).contains(&size.0) {
+            return;
+        }
+        let (least, most) = (ByteSize(least), ByteSize(HEAD_BYTES_MAX));
+        let message = format!("`{key}` must be {least} to {most}, found {size}");
+        self.report(Problem::error("E0501", span.clone(), message));
+    }
+
+    /// So many fields as are allowed must fit into the bytes that are allowed.
+    fn reachable(&mut self, headers: &Option<(ByteSize, Span)>, count: &Option<(u32, Span)>) {
+        let bytes = headers.as_ref().map_or(HEADERS, |(size, _)| *size);
+        let fields = count.as_ref().map_or(HEADER_COUNT, |(count, _)| *count);
+        if u64::from(fields) * FIELD_LINE_MIN <= bytes.0 {
+            return;
+        }
+        let Some(span) = count
+            .as_ref()
+            .map(|(_, span)| span)
+            .or(headers.as_ref().map(|(_, span)| span))
+        else {
+            return;
+        };
+        let message = format!("{fields} headers never fit into {bytes}");
+        let problem = Problem::warning("W0502", span.clone(), message)
+            .hint("`headers` bounds the bytes of all of them, `header_count` their number");
+        self.report(problem);
+    }
+
+    fn log(&mut self, file: &File<'_>) -> Log {
+        let written: Layers<file::Log> = self.layers(file, Table::Log);
+        let level = self.pick(&written, "level", |w| &w.level);
+        let format = self.pick(&written, "format", |w| &w.format);
+        let output = self.pick(&written, "output", |w| &w.output);
+        let rotation = self.pick(&written, "rotation", |w| &w.rotation);
+        // `INFO` is how half of the world writes it.
+        let level = level.map(|(level, span)| (level.to_ascii_lowercase(), span));
+        let level = self.one_of("level", level, Level::ALL, Level::as_str, LOG_LEVEL);
+        let format = self.one_of(
+            "format",
+            format,
+            LogFormat::ALL,
+            LogFormat::as_str,
+            LOG_FORMAT,
+        );
+        let rotation_at = rotation.as_ref().map(|(_, span)| span.clone());
+        let rotation = self.one_of(
+            "rotation",
+            rotation,
+            Rotation::ALL,
+            Rotation::as_str,
+            LOG_ROTATION,
+        );
+        let output = match output.as_ref().map(|(output, _)| output.as_str()) {
+            None => LOG_OUTPUT,
+            Some("stderr") => LogOutput::Stderr,
+            Some("stdout") => LogOutput::Stdout,
+            Some("") => {
+                let problem = Problem::error("E0002", or_nowhere(&output), "`output` is empty");
+                self.report(problem.hint("it is \"stderr\", \"stdout\" or the path of a file"));
+                LOG_OUTPUT
+            }
+            Some(path) => LogOutput::File {
+                path: path.into(),
+                rotation,
+            },
+        };
+        if let (Some(at), false) = (rotation_at, matches!(output, LogOutput::File { .. })) {
+            let problem = Problem::warning("W0502", at, "`rotation` without a file does nothing");
+            self.report(problem.hint("`output` names the file"));
+        }
+        Log {
+            level,
+            format,
+            output,
+        }
+    }
+
+    fn one_of<T: Copy, const N: usize>(
+        &mut self,
+        key: &str,
+        written: Option<(String, Span)>,
+        all: [T; N],
+        name: fn(T) -> &'static str,
+        default: T,
+    ) -> T {
+        let Some((text, span)) = written else {
+            return default;
+        };
+        match all.into_iter().find(|value| name(*value) == text) {
+            Some(value) => value,
+            None => {
+                let names = all.map(name);
+                self.report(one_of(span, &format!("`{key}`"), &text, &names));
+                default
+            }
+        }
+    }
+}
+
+/// A value, without its place, or its default.
+fn or<T>(value: Option<(T, Span)>, default: T) -> T {
+    value.map_or(default, |(value, _)| value)
+}
+
+fn or_nowhere<T>(value: &Option<(T, Span)>) -> Span {
+    value
+        .as_ref()
+        .map(|(_, span)| span.clone())
+        .unwrap_or_default()
+}
+
+/// Checked before to be no larger than a mebibyte, or a number of 32 bits.
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,227 @@
+//! `[[listener]]`: addresses, and which of them are in each other's way.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::Resolver;
+use super::instances::{defined_twice, places};
+use crate::build::{Problem, Section, Span};
+use crate::config::file::{self, File, not_yet};
+use crate::config::model::{Bind, Listener, Place};
+
+/// Whoever may connect to a TCP port may connect to the socket: nothing is guarded by the file
+/// mode unless the file says so, and a proxy under another user works.
+const UNIX_MODE: u32 = 0o666;
+
+/// What a listener was read as; without its meaning if it has mistakes.
+pub(super) struct Listeners {
+    pub(super) good: Vec<Listener>,
+    /// Every name there is, also of those with mistakes: they are known.
+    pub(super) names: Vec<(Arc<str>, Span)>,
+    /// Whether every one is good.
+    pub(super) all: bool,
+}
+
+impl Resolver<'_, '_> {
+    pub(super) fn listeners(&mut self, file: &File<'_>) -> Listeners {
+        let mut listeners = Listeners {
+            good: Vec::new(),
+            names: Vec::new(),
+            all: true,
+        };
+        for (index, section) in file.listeners.iter().enumerate() {
+            let listener = self.listener(section, &mut listeners);
+            match listener {
+                Some(listener) => {
+                    for (key, span) in places(section).0 {
+                        self.provenance
+                            .set(format!("listener[{index}].{key}"), span);
+                    }
+                    self.in_the_way(&listener, &listeners.good);
+                    listeners.good.push(listener);
+                }
+                None => listeners.all = false,
+            }
+        }
+        listeners
+    }
+
+    fn listener(&mut self, section: &Section<'_>, known: &mut Listeners) -> Option<Listener> {
+        let mut section = section.clone();
+        let mut later = false;
+        for key in ["tls", "proxy_protocol"] {
+            if let Some((at, _)) = section.take(key) {
+                self.report(not_yet(section.at(at), &format!("`{key}`")));
+                later = true;
+            }
+        }
+        let written = self
+            .cx
+            .settings_beside::<file::Listener>(&section, &["tls", "proxy_protocol"]);
+        let written = written?;
+        let bind_at = section.at(written.bind.span());
+        let bind = self.bind(written.bind.get_ref(), &bind_at);
+        let bind = self.permissions(bind, &written, &section);
+        let (name, at): (Arc<str>, Span) = match &written.name {
+            Some(name) => (name.get_ref().as_str().into(), section.at(name.span())),
+            None => (written.bind.get_ref().as_str().into(), bind_at.clone()),
+        };
+        self.check_name(&name, &at);
+        match known.names.iter().find(|(known, _)| *known == name) {
+            Some((_, first)) if written.name.is_some() => {
+                let message = format!("there are two listeners called `{name}`");
+                self.report(defined_twice(at.clone(), message, first.clone()));
+            }
+            _ => known.names.push((Arc::clone(&name), at)),
+        }
+        let bind = bind.filter(|_| !later)?;
+        Some(Listener {
+            name,
+            bind,
+            place: Place(bind_at),
+        })
+    }
+
+    fn bind(&mut self, text: &str, at: &Span) -> Option<Bind> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            if path.is_empty() {
+                let problem = Problem::error("E0301", at.clone(), "`unix:` names no path");
+                self.report(problem.hint("write it like \"unix:/run/httpserverd.sock\""));
+                return None;
+            }
+            return Some(Bind::Unix {
+                path: path.into(),
+                mode: UNIX_MODE,
+                owner: None,
+            });
+        }
+        if text.starts_with("systemd:") {
+            self.report(not_yet(at.clone(), "`systemd:`"));
+            return None;
+        }
+        match text.parse::<SocketAddr>() {
+            Ok(address) => Some(Bind::Tcp(address)),
+            Err(_) => {
+                let message = format!("`bind` cannot be \"{}\"", text.escape_debug());
+                self.report(
+                    Problem::error("E0301", at.clone(), message)
+                        .label("not an address to listen on")
+                        .hint(bind_hint(text)),
+                );
+                None
+            }
+        }
+    }
+
+    /// Puts mode and owner into a unix address; to another they mean nothing.
+    fn permissions(
+        &mut self,
+        bind: Option<Bind>,
+        written: &file::Listener,
+        section: &Section<'_>,
+    ) -> Option<Bind> {
+        match bind? {
+            Bind::Unix { path, .. } => Some(Bind::Unix {
+                path,
+                mode: written
+                    .mode
+                    .as_ref()
+                    .map_or(UNIX_MODE, |mode| mode.get_ref().0),
+                owner: written.owner.as_ref().map(|owner| owner.get_ref().clone()),
+            }),
+            tcp @ Bind::Tcp(_) => {
+                let mode = written.mode.as_ref().map(|mode| ("mode", mode.span()));
+                let owner = written.owner.as_ref().map(|owner| ("owner", owner.span()));
+                for (key, range) in mode.into_iter().chain(owner) {
+                    let message = format!("`{key}` is for unix sockets only");
+                    self.report(
+                        Problem::error("E0306", section.at(range), message)
+                            .note(section.at(written.bind.span()), "this listens on TCP"),
+                    );
+                }
+                Some(tcp)
+            }
+        }
+    }
+
+    /// No two listeners may want the same address, nor one of them all addresses of a port.
+    fn in_the_way(&mut self, listener: &Listener, others: &[Listener]) {
+        for other in others {
+            let message = match (&listener.bind, &other.bind) {
+                (Bind::Tcp(a), Bind::Tcp(b)) if a.port() == 0 || a.port() != b.port() => continue,
+                (Bind::Tcp(a), Bind::Tcp(b)) if a == b => {
+                    format!("two listeners want the address {a}")
+                }
+                (Bind::Tcp(a), Bind::Tcp(b)) if covers(a.ip(), b.ip()) => {
+                    format!("{a} takes port {} on every address, {b} too", a.port())
+                }
+                (Bind::Tcp(a), Bind::Tcp(b)) if covers(b.ip(), a.ip()) => {
+                    format!("{b} takes port {} on every address, {a} too", a.port())
+                }
+                (Bind::Unix { path: a, .. }, Bind::Unix { path: b, .. }) if a == b => {
+                    format!("two listeners want the socket {}", a.display())
+                }
+                _ => continue,
+            };
+            self.report(
+                Problem::error("E0302", listener.place.0.clone(), message)
+                    .label("already taken")
+                    .note(other.place.0.clone(), "taken here")
+                    .hint("one listener serves every route; give each an address of its own"),
+            );
+            return;
+        }
+    }
+}
+
+/// Whether listening on one address takes the other along. IPv6 sockets of ours are for IPv6
+/// alone, so that the families are never in each other's way.
+fn covers(all: IpAddr, one: IpAddr) -> bool {
+    all.is_unspecified() && all.is_ipv4() == one.is_ipv4()
+}
+
+/// What was probably meant.
+fn bind_hint(text: &str) -> String {
+    if let Ok(port) = text.trim_start_matches(['*', ':']).parse::<u16>() {
+        return format!(
+            "write \"0.0.0.0:{port}\" for every IPv4 address, \"[::]:{port}\" for every IPv6 \
+             address, \"127.0.0.1:{port}\" for this machine alone"
+        );
+    }
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return format!("a port is missing: \"{}\"", SocketAddr::new(address, 8080));
+    }
+    if let Some(port) = text.strip_prefix("localhost:") {
+        return format!("names are not looked up; write \"127.0.0.1:{port}\" or \"[::1]:{port}\"");
+    }
+    if text.contains("://") {
+        return "write the address alone, like \"0.0.0.0:8080\"".to_owned();
+    }
+    if text.starts_with('/') {
+        return format!("a unix socket is written \"unix:{text}\"");
+    }
+    "write an address and a port like \"0.0.0.0:8080\" or \"[::]:8080\", or \"unix:/path\""
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        assert!(bind_hint(text).contains(expected), "{}", bind_hint(text));
+    }
+
+    #[test]
+    fn hints_say_what_was_probably_meant() {
+        check("8080", "\"0.0.0.0:8080\"");
+        check("*:80", "\"[::]:80\"");
+        check(":80", "\"127.0.0.1:80\"");
+        check("::1", "\"[::1]:8080\"");
+        check("localhost:80", "\"127.0.0.1:80\"");
+        check("http://a", "the address alone");
+        check("/run/x", "\"unix:/run/x\"");
+        check("a", "an address and a port");
+    }
+}

@@ -1,0 +1,442 @@
+//! `[[route]]`: what answers which requests.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
+
+use super::Resolver;
+use super::instances::{Links, defined_twice, places};
+use super::listeners::Listeners;
+use crate::build::context::nearest;
+use crate::build::wording::{kind_in_words, list};
+use crate::build::{Kind, Problem, Section, Span};
+use crate::config::file::{self, File};
+use crate::config::model::{Instance, Place, Route};
+use crate::handlers::{Handler, REGISTRY};
+use crate::http::HeaderName;
+use crate::routing::{FieldMatch, HostPattern, PathPattern, PatternError, QueryMatch, Test};
+
+/// The entry of a table of tests: a name, where it stands, and what its value must be.
+type Named = (String, Span, Test);
+
+/// Keys whose value may be one string instead of an array of them.
+const LISTS: [&str; 4] = ["listener", "host", "methods", "middleware"];
+
+impl Resolver<'_, '_> {
+    /// All routes, or `None` if one of them has mistakes.
+    pub(super) fn routes(
+        &mut self,
+        file: &File<'_>,
+        listeners: &Listeners,
+        links: &mut Links,
+    ) -> Option<Vec<Route>> {
+        let mut names: HashMap<Arc<str>, Span> = HashMap::new();
+        let mut routes = Vec::with_capacity(file.routes.len());
+        for section in &file.routes {
+            routes.extend(self.route(section, listeners, links, &mut names));
+        }
+        (routes.len() == file.routes.len()).then_some(routes)
+    }
+
+    fn route(
+        &mut self,
+        section: &Section<'_>,
+        listeners: &Listeners,
+        links: &mut Links,
+        names: &mut HashMap<Arc<str>, Span>,
+    ) -> Option<Route> {
+        let places = places(section);
+        let mut section = listed(section.clone());
+        let handlers: Vec<_> = REGISTRY
+            .iter()
+            .filter_map(|kind| section.take(kind.name).map(|(at, value)| (kind, at, value)))
+            .collect();
+        let headers = self.fields(&mut section);
+        let query = self.query(&mut section);
+        let mut beside: Vec<&str> = REGISTRY.iter().map(|kind| kind.name).collect();
+        beside.extend(["headers", "query"]);
+        let before = self.cx.problems.len();
+        let written = self.cx.settings_beside::<file::Route>(&section, &beside);
+        let misspelt = self.cx.problems[before..]
+            .iter()
+            .any(|problem| problem.code == "E0003");
+        let written = match written {
+            Some(written) => written,
+            None => {
+                // What can be said without the rest is said now.
+                self.handler(handlers, &section, "", misspelt);
+                return None;
+            }
+        };
+        let path = self.path(&written, &section);
+        let hosts = self.hosts(&written, &section);
+        let served = self.served(&written, &section, listeners);
+        let middleware = self.links(&written.middleware, section.span().file, links);
+        let name = self.route_name(&written, &section, names);
+        self.cx.captures = path.as_ref().map(captured);
+        let handler = self.handler(handlers, &section, &name, false);
+        self.cx.captures = None;
+        Some(Route {
+            name,
+            listeners: served?,
+            hosts: hosts?,
+            path: path?,
+            headers: headers?,
+            query: query?,
+            methods: written
+                .methods
+                .into_iter()
+                .map(Spanned::into_inner)
+                .collect(),
+            priority: written.priority.unwrap_or(0),
+            middleware: middleware?,
+            handler: handler?,
+            places,
+            place: Place(section.span()),
+        })
+    }
+
+    /// Exactly one key of a route says what answers.
+    fn handler<'t>(
+        &mut self,
+        found: Vec<(&'static Kind<Handler>, Range<usize>, Spanned<DeValue<'t>>)>,
+        section: &Section<'_>,
+        name: &str,
+        misspelt: bool,
+    ) -> Option<Instance<Handler>> {
+        let mut found = found.into_iter();
+        let Some((kind, at, value)) = found.next() else {
+            if !misspelt {
+                self.report(no_handler(section));
+            }
+            return None;
+        };
+        let at = section.at(at);
+        if let Some((other, other_at, _)) = found.next() {
+            let message = format!("a route answers with `{}` or `{}`", kind.name, other.name);
+            self.report(
+                Problem::error("E0402", section.at(other_at), message)
+                    .label("a second answer")
+                    .note(at, "the first")
+                    .hint("take one of them out, or make it a route of its own"),
+            );
+            return None;
+        }
+        if !value.get_ref().is_table() {
+            let found = kind_in_words(value.get_ref());
+            let message = format!("`{}` must be a table, found {found}", kind.name);
+            let example = kind.example.trim().lines().next().unwrap_or_default();
+            let example = example.split(" #").next().unwrap_or_default().trim();
+            self.report(
+                Problem::error("E0001", section.at(value.span()), message)
+                    .label("must be a table")
+                    .hint(format!("write it like {} = {{ {example} }}", kind.name)),
+            );
+            return None;
+        }
+        let table = Section::new(section.span().file, format!("`{}`", kind.name), value);
+        let settings = (kind.parse)(&table, self.cx)?;
+        Some(Instance {
+            name: name.into(),
+            kind,
+            settings: settings.into(),
+            written: table.written(),
+            places: places(&table),
+            place: Place(at),
+        })
+    }
+
+    fn path(&mut self, written: &file::Route, section: &Section<'_>) -> Option<PathPattern> {
+        match (&written.path, &written.path_regex) {
+            (Some(path), None) => {
+                let pattern = PathPattern::parse(path.get_ref());
+                self.pattern("E0404", "`path`", pattern, section.at(path.span()))
+            }
+            (None, Some(regex)) => {
+                let pattern = PathPattern::regex(regex.get_ref());
+                self.pattern("E0406", "`path_regex`", pattern, section.at(regex.span()))
+            }
+            (Some(path), Some(regex)) => {
+                self.report(
+                    Problem::error(
+                        "E0403",
+                        section.at(regex.span()),
+                        "a route has `path` or `path_regex`, not both",
+                    )
+                    .label("a second pattern")
+                    .note(section.at(path.span()), "the first"),
+                );
+                None
+            }
+            (None, None) => {
+                self.report(
+                    Problem::error("E0403", section.span(), "[[route]] needs `path`")
+                        .label("`path` is missing")
+                        .hint("path = \"/*\" answers for every path"),
+                );
+                None
+            }
+        }
+    }
+
+    /// The pattern, or its mistake, with the caret below what is wrong within it.
+    fn pattern<T>(
+        &mut self,
+        code: &'static str,
+        key: &str,
+        parsed: Result<T, PatternError>,
+        at: Span,
+    ) -> Option<T> {
+        match parsed {
+            Ok(pattern) => Some(pattern),
+            Err(error) => {
+                let message = format!("{key}: {}", error.message);
+                let at = self.within(at, &error.message);
+                let problem = Problem::error(code, at, message);
+                self.report(if error.hint.is_empty() {
+                    problem
+                } else {
+                    problem.hint(error.hint)
+                });
+                None
+            }
+        }
+    }
+
+    /// The part of a string that a message names in backticks, if it stands there as it is.
+    fn within(&self, at: Span, message: &str) -> Span {
+        let Some(source) = self.sources.get(at.file) else {
+            return at;
+        };
+        let raw = source.text.get(at.range.clone()).unwrap_or_default();
+        let named = message.split('`').nth(1).filter(|part| !part.is_empty());
+        match named.and_then(|part| Some((raw.find(part)?, part.len()))) {
+            Some((offset, length)) => Span {
+                file: at.file,
+                range: at.range.start + offset..at.range.start + offset + length,
+            },
+            None => at,
+        }
+    }
+
+    fn hosts(&mut self, written: &file::Route, section: &Section<'_>) -> Option<Vec<HostPattern>> {
+        let hosts: Vec<_> = written
+            .host
+            .iter()
+            .filter_map(|host| {
+                let pattern = HostPattern::parse(host.get_ref());
+                self.pattern("E0405", "`host`", pattern, section.at(host.span()))
+            })
+            .collect();
+        (hosts.len() == written.host.len()).then_some(hosts)
+    }
+
+    /// The entries of `headers` or `query`: a name, and what its value must be.
+    fn tests(&mut self, section: &mut Section<'_>, key: &'static str) -> Option<Vec<Named>> {
+        let Some((_, table)) = section.take(key) else {
+            return Some(Vec::new());
+        };
+        if !table.get_ref().is_table() {
+            let found = kind_in_words(table.get_ref());
+            let message = format!("`{key}` must be a table, found {found}");
+            self.report(
+                Problem::error("E0001", section.at(table.span()), message)
+                    .label("must be a table")
+                    .hint(format!("write it like {key} = {{ name = \"value\" }}")),
+            );
+            return None;
+        }
+        let table = Section::new(section.span().file, format!("`{key}`"), table);
+        let entries = table.entries();
+        let tests: Vec<_> = entries
+            .iter()
+            .filter_map(|(name, at, value)| {
+                let test = self.test(name, value, &table)?;
+                Some(((*name).to_owned(), table.at(at.clone()), test))
+            })
+            .collect();
+        (tests.len() == entries.len()).then_some(tests)
+    }
+
+    fn test(
+        &mut self,
+        name: &str,
+        value: &Spanned<DeValue<'_>>,
+        table: &Section<'_>,
+    ) -> Option<Test> {
+        let at = table.at(value.span());
+        match value.get_ref() {
+            DeValue::String(text) => Some(Test::exact(text)),
+            DeValue::Boolean(true) => Some(Test::Present),
+            DeValue::Table(inner) => {
+                let header = format!("`{name}` of {}", table.name());
+                let inner = Spanned::new(value.span(), DeValue::Table(inner.clone()));
+                let section = Section::new(at.file, header, inner);
+                let written: file::Test = self.cx.settings(&section)?;
+                let at = section.at(written.regex.span());
+                let test = Test::regex(written.regex.get_ref());
+                self.pattern("E0406", "`regex`", test, at)
+            }
+            _ => {
+                let message = format!("`{name}` of {} cannot be tested like this", table.name());
+                self.report(Problem::error("E0001", at, message).hint(
+                    "a test is \"value\" for this value, true for any, or { regex = \"…\" }",
+                ));
+                None
+            }
+        }
+    }
+
+    fn fields(&mut self, section: &mut Section<'_>) -> Option<Vec<FieldMatch>> {
+        let tests = self.tests(section, "headers")?;
+        let count = tests.len();
+        let mut fields = Vec::with_capacity(count);
+        for (name, at, test) in tests {
+            match HeaderName::from_bytes(name.as_bytes()) {
+                Some(name) => fields.push(FieldMatch { name, test }),
+                None => self.report(
+                    Problem::error("E0002", at, format!("`{name}` is not a header name"))
+                        .hint("a header name holds letters, digits and any of !#$%&'*+-.^_`|~"),
+                ),
+            }
+        }
+        (fields.len() == count).then_some(fields)
+    }
+
+    fn query(&mut self, section: &mut Section<'_>) -> Option<Vec<QueryMatch>> {
+        let tests = self.tests(section, "query")?.into_iter();
+        Some(
+            tests
+                .map(|(name, _, test)| QueryMatch {
+                    name: name.into(),
+                    test,
+                })
+                .collect(),
+        )
+    }
+
+    /// The listeners of a route: those it names, or all.
+    fn served(
+        &mut self,
+        written: &file::Route,
+        section: &Section<'_>,
+        listeners: &Listeners,
+    ) -> Option<Vec<usize>> {
+        if written.listener.is_empty() {
+            return Some((0..listeners.good.len()).collect());
+        }
+        let mut served = Vec::new();
+        let mut all = true;
+        for name in &written.listener {
+            let wanted = name.get_ref().as_str();
+            let index = listeners
+                .good
+                .iter()
+                .position(|known| &*known.name == wanted);
+            if let Some(index) = index {
+                served.push(index);
+                continue;
+            }
+            all = false;
+            let names = || listeners.names.iter().map(|(name, _)| &**name);
+            if names().any(|name| name == wanted) {
+                continue;
+            }
+            let message = format!("there is no listener `{wanted}`");
+            let problem = Problem::error("E0104", section.at(name.span()), message);
+            let problem = problem.label("not known");
+            self.report(match nearest(wanted, names()) {
+                Some(near) => problem.hint(format!("did you mean `{near}`?")),
+                None => problem.hint(format!(
+                    "the listeners are {}; a route without `listener` serves all",
+                    list(&names().collect::<Vec<_>>(), '`')
+                )),
+            });
+        }
+        served.sort_unstable();
+        served.dedup();
+        all.then_some(served)
+    }
+
+    /// The name of a route: what was written, or its pattern. Made names are made unique;
+    /// written ones must be.
+    fn route_name(
+        &mut self,
+        written: &file::Route,
+        section: &Section<'_>,
+        names: &mut HashMap<Arc<str>, Span>,
+    ) -> Arc<str> {
+        if let Some(name) = &written.name {
+            let at = section.at(name.span());
+            let name: Arc<str> = name.get_ref().as_str().into();
+            self.check_name(&name, &at);
+            match names.get(&name) {
+                Some(first) => {
+                    let message = format!("there are two routes called `{name}`");
+                    self.report(defined_twice(at, message, first.clone()));
+                }
+                None => {
+                    names.insert(Arc::clone(&name), at);
+                }
+            }
+            return name;
+        }
+        let host = written
+            .host
+            .first()
+            .map_or("", |host| host.get_ref().as_str());
+        let path = written.path.as_ref().or(written.path_regex.as_ref());
+        let made = format!("{host}{}", path.map_or("", |path| path.get_ref().as_str()));
+        let mut name: Arc<str> = made.as_str().into();
+        let mut count = 1_u32;
+        while names.contains_key(&name) {
+            count += 1;
+            name = format!("{made}#{count}").into();
+        }
+        names.insert(Arc::clone(&name), section.span());
+        name
+    }
+}
+
+fn no_handler(section: &Section<'_>) -> Problem {
+    let kinds: Vec<&str> = REGISTRY.iter().map(|kind| kind.name).collect();
+    Problem::error(
+        "E0401",
+        section.span(),
+        "this route does not say what answers",
+    )
+    .label("nothing answers")
+    .hint(format!("add one of {}", list(&kinds, '`')))
+}
+
+fn captured(path: &PathPattern) -> Vec<Arc<str>> {
+    path.names().into_iter().map(Arc::from).collect()
+}
+
+/// The same table, with an array where one string stands for an array of one.
+fn listed(section: Section<'_>) -> Section<'_> {
+    let file = section.span().file;
+    let name = section.name().to_owned();
+    let whole = section.value().clone();
+    let span = whole.span();
+    let DeValue::Table(table) = whole.into_inner() else {
+        return section;
+    };
+    let table: DeTable<'_> = table
+        .into_iter()
+        .map(|(key, value)| {
+            let is_list = LISTS.contains(&&**key.get_ref()) && value.get_ref().is_str();
+            let value = if is_list {
+                let span = value.span();
+                Spanned::new(span, DeValue::Array(DeArray::from_iter([value])))
+            } else {
+                value
+            };
+            (key, value)
+        })
+        .collect();
+    Section::new(file, name, Spanned::new(span, DeValue::Table(table)))
+}
