@@ -4,6 +4,7 @@
 //! [`invalidate`] when it comes back from waiting) and at most [`USES_MAX`] uses later.
 
 use std::cell::Cell;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// After how many uses a reading is taken anew even if the thread never went to sleep: a
@@ -35,6 +36,14 @@ pub fn unix_now() -> Duration {
 #[expect(clippy::disallowed_methods, reason = "this is the place that reads it")]
 pub fn precise_now() -> Instant {
     Instant::now()
+}
+
+/// How long this has been asked for: the control plane asks first thing, so that it is how long
+/// the process has run.
+pub fn uptime() -> Duration {
+    static STARTED: OnceLock<Instant> = OnceLock::new();
+    let started = *STARTED.get_or_init(precise_now);
+    now().saturating_duration_since(started)
 }
 
 /// Forgets the reading: the next use reads the clock.

@@ -97,6 +97,12 @@ impl Percent {
         f64::from(self.0) / 10_000.0
     }
 
+    /// That part of a number, rounded down.
+    pub fn of(self, whole: u64) -> u64 {
+        let part = u128::from(whole) * u128::from(self.0) / 10_000;
+        u64::try_from(part).unwrap_or(u64::MAX)
+    }
+
     /// Whole percent, at most 100.
     pub const fn whole(percent: u8) -> Self {
         let percent = if percent > 100 { 100 } else { percent };

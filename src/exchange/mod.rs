@@ -4,12 +4,16 @@ pub mod blocking;
 pub mod body;
 pub mod client;
 pub mod deadlines;
+pub mod escape;
 pub mod locals;
 pub mod outcome;
 pub mod params;
+pub mod query;
 pub mod response;
+pub mod template;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod variable;
 
 use std::fmt;
 use std::future::Future;
@@ -21,10 +25,13 @@ use std::time::{Duration, Instant};
 pub use blocking::{BlockingPool, PoolFull};
 pub use body::{Body, BodyError, BodyStream, FileSlice, Part, Tunnel};
 pub use deadlines::{Deadline, Deadlines};
+pub use escape::Escape;
 pub use locals::{Flush, WorkerLocals};
 pub use outcome::{Outcome, Why};
 pub use params::Params;
 pub use response::Response;
+pub use template::{LogTemplate, Template};
+pub use variable::Variable;
 
 use crate::http::RequestHead;
 

@@ -2,22 +2,26 @@
 
 mod address;
 mod checking;
+pub mod health;
 pub mod proxy;
 pub mod static_files;
 
 use crate::build::Kind;
 use crate::exchange::{Exchange, Response, Why};
 use crate::http::StatusCode;
+use health::Health;
 use proxy::Proxy;
 pub use proxy::UPSTREAM;
 use static_files::StaticFiles;
 
 /// Every kind of handler, sorted by name: the keys a `[[route]]` may hold one of.
-pub const REGISTRY: &[Kind<Handler>] = &[proxy::KIND, static_files::KIND];
+pub const REGISTRY: &[Kind<Handler>] = &[health::KIND, proxy::KIND, static_files::KIND];
 
 /// What makes the response of a route.
 #[derive(Debug)]
 pub enum Handler {
+    /// Health of the daemon.
+    Health(Box<Health>),
     /// An upstream.
     Proxy(Box<Proxy>),
     /// Files of a directory.
@@ -30,6 +34,7 @@ impl Handler {
     /// Makes the response. Never fails: what goes wrong below is a response.
     pub async fn handle(&self, x: &mut Exchange<'_>) -> Response {
         match self {
+            Self::Health(health) => health.handle(x),
             Self::Proxy(proxy) => proxy.handle(x).await,
             Self::Static(files) => files.handle(x).await,
             Self::NotFound => Response::error(StatusCode::NOT_FOUND, Why::RouteNone),

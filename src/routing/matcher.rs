@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::pattern::PatternError;
 use crate::build::{Regex, UnitError};
+use crate::exchange::query;
 use crate::http::{HeaderName, Headers};
 
 /// What a value must be.
@@ -71,48 +72,15 @@ pub struct QueryMatch {
 impl QueryMatch {
     /// Whether this query, given without its `?`, passes.
     pub fn matches(&self, query: Option<&str>) -> bool {
-        let pairs = query.unwrap_or_default().split('&');
-        pairs
-            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-            .filter(|(name, _)| decoded(name).eq(self.name.bytes()))
-            .any(|(_, value)| match &self.test {
-                Test::Present => true,
-                Test::Exact(expected) => decoded(value).eq(expected.iter().copied()),
-                Test::Regex(regex) => {
-                    let value: SmallVec<[u8; 128]> = decoded(value).collect();
-                    regex.is_match(&value)
-                }
-            })
-    }
-}
-
-/// The bytes that a part of a query stands for. A `%` without two digits stands for itself.
-fn decoded(text: &str) -> impl Iterator<Item = u8> {
-    let mut left = text.as_bytes();
-    std::iter::from_fn(move || {
-        let (&byte, tail) = left.split_first()?;
-        left = tail;
-        Some(match byte {
-            b'+' => b' ',
-            b'%' => match encoded_byte(tail) {
-                Some(byte) => {
-                    left = tail.get(2..).unwrap_or_default();
-                    byte
-                }
-                None => byte,
-            },
-            byte => byte,
+        query::values(query.unwrap_or_default(), &self.name).any(|value| match &self.test {
+            Test::Present => true,
+            Test::Exact(expected) => query::decoded(value).eq(expected.iter().copied()),
+            Test::Regex(regex) => {
+                let value: SmallVec<[u8; 128]> = query::decoded(value).collect();
+                regex.is_match(&value)
+            }
         })
-    })
-}
-
-fn encoded_byte(digits: &[u8]) -> Option<u8> {
-    let digits = std::str::from_utf8(digits.get(..2)?).ok()?;
-    // from_str_radix takes a sign.
-    if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
     }
-    u8::from_str_radix(digits, 16).ok()
 }
 
 #[cfg(test)]
