@@ -1,0 +1,126 @@
+//! The daemon's own log: level, format and place can change with every reload.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::panic::PanicHookInfo;
+use std::sync::Arc;
+
+use tracing::error;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, fmt as format, reload};
+
+use super::log_file::Place;
+use super::sinks::{LogFile, LogFiles};
+
+/// How the daemon logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LogSettings {
+    pub(super) level: LevelFilter,
+    pub(super) json: bool,
+    pub(super) place: Place,
+}
+
+type Output = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// The log, set up once a process.
+pub(super) struct Logging {
+    files: Arc<LogFiles>,
+    settings: LogSettings,
+    /// What is logged to now; the layer holds only its writer.
+    file: Arc<LogFile>,
+    output: reload::Handle<Output, Registry>,
+    level: reload::Handle<LevelFilter, reload_stack::Inner>,
+}
+
+/// The type of what stands under the level, which the handle of the level must name.
+mod reload_stack {
+    use tracing_subscriber::layer::Layered;
+
+    pub(super) type Inner =
+        Layered<tracing_subscriber::reload::Layer<super::Output, super::Registry>, super::Registry>;
+}
+
+impl Logging {
+    /// Logs from now on; panics too.
+    ///
+    /// # Errors
+    /// The place cannot be opened, or the process logs already.
+    pub(super) fn start(files: Arc<LogFiles>, settings: LogSettings) -> io::Result<Self> {
+        let file = files.get(&settings.place)?;
+        let (output, output_handle) = reload::Layer::new(layer(&settings, &file));
+        let (level, level_handle) = reload::Layer::new(settings.level);
+        tracing_subscriber::registry()
+            .with(output)
+            .with(level)
+            .try_init()
+            .map_err(io::Error::other)?;
+        std::panic::set_hook(Box::new(log_panic));
+        Ok(Self {
+            files,
+            settings,
+            file,
+            output: output_handle,
+            level: level_handle,
+        })
+    }
+
+    /// Logs like this from now on.
+    ///
+    /// # Errors
+    /// The place cannot be opened; nothing has changed then.
+    pub(super) fn open(&self, settings: &LogSettings) -> io::Result<Arc<LogFile>> {
+        self.files.get(&settings.place)
+    }
+
+    /// Logs like this from now on, to a place that was opened before.
+    pub(super) fn apply(&mut self, settings: LogSettings, file: Arc<LogFile>) {
+        if settings == self.settings {
+            return;
+        }
+        // Both fail only if the subscriber is gone, and then nobody logs.
+        drop(self.output.reload(layer(&settings, &file)));
+        drop(self.level.reload(settings.level));
+        self.settings = settings;
+        self.file = file;
+    }
+}
+
+fn layer(settings: &LogSettings, file: &LogFile) -> Output {
+    let colours = settings.place == Place::Stderr && io::stderr().is_terminal();
+    let layer = format::layer()
+        .with_writer({
+            let writer = file.writer();
+            move || writer.clone()
+        })
+        .with_ansi(colours)
+        .with_target(false)
+        .with_span_events(FmtSpan::NONE);
+    if settings.json {
+        layer.json().flatten_event(true).boxed()
+    } else {
+        layer.boxed()
+    }
+}
+
+/// A panic is an error in the log like any other, with its place.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let payload = info.payload();
+    let message = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let current = std::thread::current();
+    let thread = current.name().unwrap_or("unnamed");
+    error!(thread, "panicked at {place}: {message}");
+}
+
+impl fmt::Debug for Logging {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Logging({:?}, {:?})", self.settings, self.file)
+    }
+}

@@ -1,0 +1,160 @@
+//! The workers' threads, and the threads of the blocking pool.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{Sender, channel};
+use tracing::error;
+
+use crate::exchange::BlockingPool;
+use crate::exchange::blocking::Jobs;
+use crate::generation::Generation;
+use crate::server::mailbox::{
+    ORDERS_MAX, Order, Publication, Report, Reporter, Socket, WorkerSetup,
+};
+use crate::server::worker;
+use crate::telemetry::WorkerCounters;
+
+/// The sockets that one worker is given with a publication.
+pub(super) type Sockets = Vec<(crate::generation::Bind, Socket)>;
+
+/// All workers.
+#[derive(Debug)]
+pub(super) struct Workers {
+    list: Vec<Worker>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    orders: Sender<Order>,
+    thread: JoinHandle<()>,
+    counters: Arc<WorkerCounters>,
+}
+
+impl Workers {
+    /// Starts one worker for each set of sockets.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub(super) fn start(
+        generation: &Arc<Generation>,
+        sockets: Vec<Sockets>,
+        reports: &Reporter,
+    ) -> io::Result<Self> {
+        let blocking = start_pool(generation.blocking_threads, generation.blocking_queue)?;
+        let workers = sockets.len();
+        let mut list = Vec::with_capacity(workers);
+        for (worker, sockets) in sockets.into_iter().enumerate() {
+            let (orders, inbox) = channel(ORDERS_MAX);
+            let counters = Arc::<WorkerCounters>::default();
+            let setup = WorkerSetup {
+                worker,
+                workers,
+                first: Publication {
+                    generation: Arc::clone(generation),
+                    sockets,
+                },
+                orders: inbox,
+                reports: reports.clone(),
+                blocking: blocking.clone(),
+                counters: Arc::clone(&counters),
+            };
+            let thread = thread::Builder::new()
+                .name(format!("worker-{worker}"))
+                .spawn(move || run(setup))?;
+            list.push(Worker {
+                orders,
+                thread,
+                counters,
+            });
+        }
+        Ok(Self { list })
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Sends every worker the generation with its sockets.
+    pub(super) fn publish(&self, generation: &Arc<Generation>, sockets: Vec<Sockets>) {
+        for (worker, sockets) in sockets.into_iter().enumerate() {
+            let generation = Arc::clone(generation);
+            self.order(
+                worker,
+                Order::Publish(Publication {
+                    generation,
+                    sockets,
+                }),
+            );
+        }
+    }
+
+    /// Sends every worker a drain.
+    pub(super) fn drain(&self, timeout: Duration) {
+        for worker in 0..self.list.len() {
+            self.order(worker, Order::Drain { timeout });
+        }
+    }
+
+    /// Tells every worker to end now.
+    pub(super) fn stop(&self) {
+        for worker in 0..self.list.len() {
+            self.order(worker, Order::Stop);
+        }
+    }
+
+    /// Waits until every thread has ended. Only after every worker has reported that it drained.
+    pub(super) fn join(self) {
+        for worker in self.list {
+            drop(worker.orders);
+            // A panic was reported when it happened.
+            drop(worker.thread.join());
+        }
+    }
+
+    /// How many connections are open.
+    pub(super) fn connections(&self) -> u64 {
+        let open = |worker: &Worker| worker.counters.connections_open.get();
+        self.list.iter().map(open).sum()
+    }
+
+    fn order(&self, worker: usize, order: Order) {
+        let Some(to) = self.list.get(worker) else {
+            return;
+        };
+        // A closed mailbox is a dead worker, which was reported; a full one is a stuck worker,
+        // which the control plane complains about when its report is missing.
+        if let Err(full) = to.orders.try_send(order) {
+            error!(worker, error = %full, "cannot give an order to a worker");
+        }
+    }
+}
+
+/// The life of a worker's thread.
+fn run(setup: WorkerSetup) {
+    let (worker, reports) = (setup.worker, setup.reports.clone());
+    // A panic has been logged by the hook with its place; here only the end is seen.
+    let ended = catch_unwind(AssertUnwindSafe(|| worker::run(setup)));
+    match ended {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error!(worker, %error, "a worker failed"),
+        Err(_) => {}
+    }
+    reports.send(Report::Died { worker });
+}
+
+/// Starts the threads for work that may block. They end when the last worker has.
+fn start_pool(threads: usize, queue: usize) -> io::Result<BlockingPool> {
+    let (pool, jobs) = BlockingPool::new(queue);
+    for number in 0..threads {
+        let jobs: Jobs = jobs.clone();
+        thread::Builder::new()
+            .name(format!("blocking-{number}"))
+            .spawn(move || jobs.run())?;
+    }
+    Ok(pool)
+}
