@@ -1,5 +1,8 @@
 //! HTTP/1.1 messages (RFC 9112).
 
+pub mod chunked;
+pub mod encode;
 pub mod error;
+pub mod framing;
 
 pub use error::ParseError;
