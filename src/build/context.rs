@@ -122,6 +122,29 @@ impl ParseContext<'_> {
     }
 }
 
+impl ParseContext<'_> {
+    /// Checks that the route's pattern captures these names; reports each that it does not.
+    pub fn captured(&mut self, span: &Span, names: &[&str]) -> bool {
+        let Some(captures) = &self.captures else {
+            return true;
+        };
+        let before = self.problems.len();
+        for name in names {
+            if captures.iter().any(|known| **known == **name) {
+                continue;
+            }
+            let message = format!("the path of the route captures no `{name}`");
+            let hint = match nearest(name, captures.iter().map(|name| &**name)) {
+                Some(near) => format!("did you mean `{{path.{near}}}`?"),
+                None => format!("capture it: `:{name}` for a segment, `*{name}` for the rest"),
+            };
+            let problem = Problem::error("E0002", span.clone(), message);
+            self.problems.push(problem.hint(hint));
+        }
+        self.problems.len() == before
+    }
+}
+
 /// The known name most like the wanted one, if any is like it at all.
 pub fn nearest<'n>(wanted: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     known

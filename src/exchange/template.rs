@@ -130,15 +130,13 @@ impl Template {
         })
     }
 
-    /// Those of the names it takes from the path that are not among `captures`.
-    pub fn uncaptured<C: AsRef<str>>(&self, captures: &[C]) -> Vec<&str> {
-        self.variables()
-            .filter_map(|variable| match variable {
-                Variable::Path(name) => Some(&**name),
-                _ => None,
-            })
-            .filter(|name| captures.iter().all(|known| known.as_ref() != *name))
-            .collect()
+    /// The names it takes from what the path pattern captured.
+    pub fn captures(&self) -> Vec<&str> {
+        let names = self.variables().filter_map(|variable| match variable {
+            Variable::Path(name) => Some(&**name),
+            _ => None,
+        });
+        names.collect()
     }
 
     /// Appends the text, with the values of its variables escaped.
@@ -157,6 +155,7 @@ impl Template {
     /// its query behind it.
     pub fn render_uri(&self, x: &Exchange<'_>, out: &mut Vec<u8>) {
         let mut escape = Escape::UriPath;
+        let target = &x.request.target;
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => {
@@ -165,14 +164,28 @@ impl Template {
                         escape = Escape::UriComponent;
                     }
                 }
-                Piece::Variable(variable) => match variable {
-                    // These two come from the request line as they are to go out again: they are
-                    // URI already, and encoding them would encode them twice.
-                    Variable::RequestQuery | Variable::RequestUri => {
-                        variable.value(x, None, |value| out.extend_from_slice(value));
+                // What comes from the request line is URI already; encoding it would encode it
+                // twice.
+                Piece::Variable(Variable::RequestUri) => {
+                    out.extend_from_slice(target.raw_path().as_bytes());
+                    if let Some(query) = target.query() {
+                        out.push(b'?');
+                        out.extend_from_slice(query.as_bytes());
                     }
-                    variable => variable.value(x, None, |value| escape.write(value, out)),
-                },
+                }
+                Piece::Variable(Variable::RequestQuery) => {
+                    out.extend_from_slice(target.query().unwrap_or_default().as_bytes());
+                }
+                Piece::Variable(Variable::RequestHost) => {
+                    // The brackets of an IPv6 address.
+                    let plain =
+                        |byte: &u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(byte);
+                    let host = x.request.host().as_bytes();
+                    out.extend(host.iter().filter(|byte| plain(byte)));
+                }
+                Piece::Variable(variable) => {
+                    variable.value(x, None, |value| escape.write(value, out));
+                }
             }
         }
     }

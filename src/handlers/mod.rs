@@ -4,6 +4,8 @@ mod address;
 mod checking;
 pub mod health;
 pub mod proxy;
+pub mod redirect;
+pub mod respond;
 pub mod static_files;
 
 use crate::build::Kind;
@@ -12,10 +14,18 @@ use crate::http::StatusCode;
 use health::Health;
 use proxy::Proxy;
 pub use proxy::UPSTREAM;
+use redirect::Redirect;
+use respond::Respond;
 use static_files::StaticFiles;
 
 /// Every kind of handler, sorted by name: the keys a `[[route]]` may hold one of.
-pub const REGISTRY: &[Kind<Handler>] = &[health::KIND, proxy::KIND, static_files::KIND];
+pub const REGISTRY: &[Kind<Handler>] = &[
+    health::KIND,
+    proxy::KIND,
+    redirect::KIND,
+    respond::KIND,
+    static_files::KIND,
+];
 
 /// What makes the response of a route.
 #[derive(Debug)]
@@ -24,6 +34,10 @@ pub enum Handler {
     Health(Box<Health>),
     /// An upstream.
     Proxy(Box<Proxy>),
+    /// Somewhere else.
+    Redirect(Box<Redirect>),
+    /// A response written in the configuration.
+    Respond(Box<Respond>),
     /// Files of a directory.
     Static(Box<StaticFiles>),
     /// No route matched: 404.
@@ -36,6 +50,8 @@ impl Handler {
         match self {
             Self::Health(health) => health.handle(x),
             Self::Proxy(proxy) => proxy.handle(x).await,
+            Self::Redirect(redirect) => redirect.handle(x),
+            Self::Respond(respond) => respond.handle(x),
             Self::Static(files) => files.handle(x).await,
             Self::NotFound => Response::error(StatusCode::NOT_FOUND, Why::RouteNone),
         }
