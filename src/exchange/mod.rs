@@ -19,6 +19,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -103,10 +104,10 @@ impl ConnectionInfo {
 /// What happened towards an upstream, for the log.
 #[derive(Debug, Clone, Default)]
 pub struct UpstreamTrail {
-    /// The name of the upstream.
-    pub upstream: Arc<str>,
+    /// The name of the upstream. Counted within the worker, as the endpoint's is.
+    pub upstream: Rc<str>,
     /// The endpoint of the last try.
-    pub endpoint: String,
+    pub endpoint: Rc<str>,
     /// How many endpoints were tried.
     pub tries: u32,
     /// From the start of the exchange to the connection being ready.

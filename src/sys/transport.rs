@@ -96,6 +96,22 @@ impl Transport {
         }
     }
 
+    /// Whether nothing has come since the last read, neither bytes nor an end nor an error. The
+    /// kernel is asked only if something may have come as far as is known, or if `ask` is set.
+    pub fn is_quiet(&self, ask: bool) -> bool {
+        let peek = || {
+            let mut byte = [0_u8; 1];
+            let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+            Ok(rustix::net::recv(self, &mut byte[..], flags)?)
+        };
+        let peeked = if ask {
+            peek()
+        } else {
+            self.try_io(Interest::READABLE, peek)
+        };
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Writes once, as much as the kernel takes. Tries first and waits only when it must.
     pub fn poll_write(
         &self,
