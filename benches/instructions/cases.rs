@@ -10,8 +10,13 @@ use httpserverd::clock;
 use httpserverd::exchange::{
     BlockingPool, ConnectionInfo, Exchange, Middleware, Params, Response, WorkerLocals,
 };
+use httpserverd::handlers::Handler;
 use httpserverd::http::{RequestHead, StatusCode};
 use httpserverd::routing::chain::{Chain, Entered};
+use httpserverd::routing::pattern::PathPattern;
+use httpserverd::routing::route::Route;
+use httpserverd::routing::rule::Rule;
+use httpserverd::routing::table::{Found, Table};
 
 /// One line of the table.
 pub(crate) struct Case {
@@ -23,7 +28,9 @@ pub(crate) struct Case {
 }
 
 /// Every case, in the order of the table.
-pub(crate) const ALL: [Case; 2] = [
+pub(crate) const ALL: [Case; 4] = [
+    case("lookup among 10 routes", 20_000, |n| lookup(10, n)),
+    case("lookup among 10,000", 20_000, |n| lookup(10_000, n)),
     case("chain of 0", 20_000, |n| chain(0, n)),
     case("chain of 8", 20_000, |n| chain(8, n)),
 ];
@@ -33,6 +40,44 @@ const fn case(name: &'static str, iterations: u64, run: fn(u64)) -> Case {
         name,
         iterations,
         run,
+    }
+}
+
+/// Half of the routes are literal, half capture a segment; one of these is looked up.
+fn lookup(routes: usize, iterations: u64) {
+    let rules: Vec<Rule> = (0..routes).map(rule).collect();
+    let table = Table::new(&rules, Chain::default()).for_worker();
+    let mut request = RequestHead::default();
+    let target = format!("/section-{}/items/4711?full=1", (routes / 2) | 1);
+    request
+        .target
+        .parse(target.as_bytes())
+        .expect("a good target");
+    let mut params = Params::default();
+    assert!(matches!(table.find(&request, &mut params), Found::Route(_)));
+    for _ in 0..iterations {
+        black_box(table.find(black_box(&request), &mut params));
+    }
+}
+
+fn rule(position: usize) -> Rule {
+    let path = match position % 2 {
+        0 => format!("/section-{position}/about"),
+        _ => format!("/section-{position}/items/:id"),
+    };
+    Rule {
+        hosts: Vec::new(),
+        path: PathPattern::parse(&path).expect("a good pattern"),
+        methods: Vec::new(),
+        headers: Vec::new(),
+        query: Vec::new(),
+        priority: 0,
+        position,
+        route: Arc::new(Route {
+            name: path.into(),
+            chain: Chain::default(),
+            handler: Handler::NotFound,
+        }),
     }
 }
 
