@@ -11,7 +11,11 @@ use httpserverd::exchange::{
     BlockingPool, ConnectionInfo, Exchange, Middleware, Params, Response, WorkerLocals,
 };
 use httpserverd::handlers::Handler;
-use httpserverd::http::{RequestHead, StatusCode};
+use httpserverd::http::h1::chunked::{Decoder, write_chunk_head};
+use httpserverd::http::h1::encode::{
+    BodyLength, ConnectionOption, HeadOptions, write_response_head,
+};
+use httpserverd::http::{RequestHead, StatusCode, name};
 use httpserverd::routing::chain::{Chain, Entered};
 use httpserverd::routing::pattern::PathPattern;
 use httpserverd::routing::route::Route;
@@ -28,9 +32,11 @@ pub(crate) struct Case {
 }
 
 /// Every case, in the order of the table.
-pub(crate) const ALL: [Case; 4] = [
+pub(crate) const ALL: [Case; 6] = [
     case("lookup among 10 routes", 20_000, |n| lookup(10, n)),
     case("lookup among 10,000", 20_000, |n| lookup(10_000, n)),
+    case("encode a response head", 20_000, encode),
+    case("decode 4 chunks of 1 KiB", 20_000, decode),
     case("chain of 0", 20_000, |n| chain(0, n)),
     case("chain of 8", 20_000, |n| chain(8, n)),
 ];
@@ -40,6 +46,48 @@ const fn case(name: &'static str, iterations: u64, run: fn(u64)) -> Case {
         name,
         iterations,
         run,
+    }
+}
+
+/// The head of a file: what `static` sends.
+fn encode(iterations: u64) {
+    let response = Response::new(StatusCode::OK)
+        .with(&name::CONTENT_TYPE, "text/html; charset=utf-8")
+        .with(&name::LAST_MODIFIED, "Tue, 24 Nov 2026 08:15:00 GMT")
+        .with(&name::ETAG, "\"18a1f3c2b4-400\"")
+        .with(&name::ACCEPT_RANGES, "bytes");
+    let mut out = Vec::with_capacity(1024);
+    for _ in 0..iterations {
+        out.clear();
+        let options = HeadOptions {
+            date: b"Tue, 24 Nov 2026 08:15:00 GMT",
+            server: Some("httpserverd"),
+            connection: ConnectionOption::Unsaid,
+            body: BodyLength::Length(1024),
+        };
+        write_response_head(&mut out, response.status, &response.headers, &options);
+        black_box(&out);
+    }
+}
+
+/// A body as an upstream streams it, all of it in the buffer.
+fn decode(iterations: u64) {
+    let mut body = Vec::new();
+    for _ in 0..4 {
+        write_chunk_head(&mut body, 1024);
+        body.resize(body.len() + 1024, b'x');
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(b"0\r\n\r\n");
+    for _ in 0..iterations {
+        let mut decoder = Decoder::default();
+        let mut left = black_box(&body[..]);
+        while !decoder.is_done() {
+            let step = decoder.decode(left).expect("a good body");
+            left = &left[step.consumed..];
+            black_box(step.data);
+        }
+        assert!(left.is_empty());
     }
 }
 
