@@ -59,7 +59,7 @@ impl ParseContext<'_> {
                 }
             }
         }
-        self.problems.append(&mut reading.problems);
+        self.problems.extend(reading.into_problems());
         None
     }
 }
@@ -77,6 +77,24 @@ struct Reading<'s, 't> {
 }
 
 impl Reading<'_, '_> {
+    /// All problems, but for keys that are missing only because they are misspelt.
+    fn into_problems(self) -> Vec<Problem> {
+        let hints: HashSet<String> = self
+            .problems
+            .iter()
+            .filter(|problem| problem.code == "E0003")
+            .filter_map(|problem| problem.hint.clone())
+            .collect();
+        let misspelt = |label: &str| {
+            let name = label.strip_suffix(" is missing");
+            name.is_some_and(|name| hints.contains(&format!("did you mean {name}?")))
+        };
+        self.problems
+            .into_iter()
+            .filter(|problem| problem.code != "E0004" || !misspelt(&problem.label))
+            .collect()
+    }
+
     /// Reports a mistake and takes it away; whether reading again makes sense.
     fn mend(&mut self, error: &toml::de::Error) -> bool {
         let range = error.span().unwrap_or_else(|| self.table.span());
@@ -265,6 +283,10 @@ mod tests {
                 "this table needs `rate`",
                 "unknown key `naem` in this table|did you mean `name`?",
             ],
+        );
+        check(
+            "cuont = 1\nname = ''\nrate = '1/s'",
+            &["unknown key `cuont` in this table|did you mean `count`?"],
         );
         check(
             "",

@@ -277,6 +277,10 @@ fn named<'t>(
 /// `[server]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the file calls it server_header, as the field is called"
+)]
 pub(super) struct Server {
     pub(super) workers: Option<Spanned<Workers>>,
     pub(super) blocking_threads: Option<Spanned<NonZeroU16>>,

@@ -106,21 +106,17 @@ fn add(
         let value_range = text.len()..text.len() + value.len();
         text.push_str(&value);
         text.push('\n');
-        match table_and_key(&key) {
-            Some((table, key)) => overrides.push(Override {
+        if let Some((table, key)) = table_and_key(&key) {
+            overrides.push(Override {
                 file,
                 table,
                 key: key.to_owned(),
                 key_range,
                 value_range,
-            }),
-            None => {
-                let span = Span {
-                    file,
-                    range: key_range,
-                };
-                problems.push(sets_nothing(span, &name, &key));
-            }
+            });
+        } else {
+            let range = key_range;
+            problems.push(sets_nothing(Span { file, range }, &name, &key));
         }
     }
     sources.set_text(file, text);

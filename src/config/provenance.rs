@@ -15,7 +15,7 @@ impl Provenance {
         self.0.insert(path, span);
     }
 
-    /// "httpserver.toml:12", "--workers", "HTTPSERVER_LOG__LEVEL" or "default".
+    /// `httpserver.toml:12`, `HTTPSERVER_LOG__LEVEL`, `--workers` or `default`.
     pub fn of(&self, path: &str, sources: &Sources) -> String {
         match self.0.get(path) {
             Some(span) => place(span, sources),

@@ -1,6 +1,6 @@
 //! Problems, drawn like a compiler's: the place, the line, a caret, a way out.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -114,7 +114,8 @@ impl Report {
             .checked_sub(DRAWN_MAX)
             .filter(|n| *n > 0)
         {
-            text.push_str(&format!("… and {more} more\n\n"));
+            // Writing to a string cannot fail.
+            write!(text, "… and {more} more\n\n").unwrap_or_default();
         }
         text
     }

@@ -221,9 +221,9 @@ impl Resolver<'_, '_> {
         for (key, value) in [("header_count", &count), ("connections", &connections)] {
             self.not_zero(key, value.as_ref().map(|(number, at)| (*number == 0, at)));
         }
-        self.between("request_line", &request_line, REQUEST_LINE_MIN);
-        self.between("headers", &headers, HEADERS_MIN);
-        self.reachable(&headers, &count);
+        self.between("request_line", request_line.as_ref(), REQUEST_LINE_MIN);
+        self.between("headers", headers.as_ref(), HEADERS_MIN);
+        self.reachable(headers.as_ref(), count.as_ref());
         Limits {
             header_timeout: or(header_timeout, HEADER_TIMEOUT).0,
             keep_alive_timeout: or(keep_alive, KEEP_ALIVE_TIMEOUT).0,
@@ -249,7 +249,7 @@ impl Resolver<'_, '_> {
         }
     }
 
-    fn between(&mut self, key: &str, value: &Option<(ByteSize, Span)>, least: u64) {
+    fn between(&mut self, key: &str, value: Option<&(ByteSize, Span)>, least: u64) {
         let Some((size, span)) = value else { return };
         if (least..=HEAD_BYTES_MAX).contains(&size.0) {
             return;
@@ -260,17 +260,14 @@ impl Resolver<'_, '_> {
     }
 
     /// So many fields as are allowed must fit into the bytes that are allowed.
-    fn reachable(&mut self, headers: &Option<(ByteSize, Span)>, count: &Option<(u32, Span)>) {
-        let bytes = headers.as_ref().map_or(HEADERS, |(size, _)| *size);
-        let fields = count.as_ref().map_or(HEADER_COUNT, |(count, _)| *count);
+    fn reachable(&mut self, headers: Option<&(ByteSize, Span)>, count: Option<&(u32, Span)>) {
+        let bytes = headers.map_or(HEADERS, |(size, _)| *size);
+        let fields = count.map_or(HEADER_COUNT, |(count, _)| *count);
         if u64::from(fields) * FIELD_LINE_MIN <= bytes.0 {
             return;
         }
-        let Some(span) = count
-            .as_ref()
-            .map(|(_, span)| span)
-            .or(headers.as_ref().map(|(_, span)| span))
-        else {
+        let written = count.map(|(_, span)| span);
+        let Some(span) = written.or_else(|| headers.map(|(_, span)| span)) else {
             return;
         };
         let message = format!("{fields} headers never fit into {bytes}");
@@ -308,7 +305,8 @@ impl Resolver<'_, '_> {
             Some("stderr") => LogOutput::Stderr,
             Some("stdout") => LogOutput::Stdout,
             Some("") => {
-                let problem = Problem::error("E0002", or_nowhere(&output), "`output` is empty");
+                let at = output.map(|(_, span)| span).unwrap_or_default();
+                let problem = Problem::error("E0002", at, "`output` is empty");
                 self.report(problem.hint("it is \"stderr\", \"stdout\" or the path of a file"));
                 LOG_OUTPUT
             }
@@ -339,27 +337,18 @@ impl Resolver<'_, '_> {
         let Some((text, span)) = written else {
             return default;
         };
-        match all.into_iter().find(|value| name(*value) == text) {
-            Some(value) => value,
-            None => {
-                let names = all.map(name);
-                self.report(one_of(span, &format!("`{key}`"), &text, &names));
-                default
-            }
-        }
+        let known = all.into_iter().find(|value| name(*value) == text);
+        known.unwrap_or_else(|| {
+            let names = all.map(name);
+            self.report(one_of(span, &format!("`{key}`"), &text, &names));
+            default
+        })
     }
 }
 
 /// A value, without its place, or its default.
 fn or<T>(value: Option<(T, Span)>, default: T) -> T {
     value.map_or(default, |(value, _)| value)
-}
-
-fn or_nowhere<T>(value: &Option<(T, Span)>) -> Span {
-    value
-        .as_ref()
-        .map(|(_, span)| span.clone())
-        .unwrap_or_default()
 }
 
 /// Checked before to be no larger than a mebibyte, or a number of 32 bits.

@@ -266,13 +266,11 @@ fn read(path: &Path) -> io::Result<String> {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|&&byte| byte == b'\n')
-            .count();
+        let good = error.utf8_error().valid_up_to();
+        let line = line_of_bytes(error.as_bytes(), good);
         io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("line {} is not UTF-8", line + 1),
+            format!("line {line} is not UTF-8"),
         )
     })
 }
@@ -308,7 +306,11 @@ pub(super) fn words(error: &io::Error) -> String {
 
 /// The line of a byte, counted from 1.
 pub(super) fn line(text: &str, at: usize) -> usize {
-    let before = text.as_bytes().get(..at).unwrap_or(text.as_bytes());
+    line_of_bytes(text.as_bytes(), at)
+}
+
+fn line_of_bytes(bytes: &[u8], at: usize) -> usize {
+    let before = bytes.get(..at).unwrap_or(bytes);
     memchr::memchr_iter(b'\n', before).count() + 1
 }
 

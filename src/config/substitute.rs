@@ -131,10 +131,7 @@ impl Substituted {
         problems: &mut Vec<Problem>,
     ) {
         each_string(value, &mut |string, range| {
-            let span = Span {
-                file,
-                range: range.clone(),
-            };
+            let span = Span { file, range };
             self.texts.push(lenient(string, environment));
             for piece in pieces(string) {
                 problems.extend(problem(&piece, &span, text, environment));

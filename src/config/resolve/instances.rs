@@ -78,16 +78,13 @@ impl Resolver<'_, '_> {
         let mut once = Vec::new();
         for named in all {
             self.check_name(&named.name, &named.at);
-            match first.get(named.name.as_str()) {
-                Some(before) => {
-                    let before = (*before).clone();
-                    let message = format!("there are two {what} called `{}`", named.name);
-                    self.report(defined_twice(named.at.clone(), message, before));
-                }
-                None => {
-                    first.insert(&named.name, &named.at);
-                    once.push(named);
-                }
+            if let Some(before) = first.get(named.name.as_str()) {
+                let before = (*before).clone();
+                let message = format!("there are two {what} called `{}`", named.name);
+                self.report(defined_twice(named.at.clone(), message, before));
+            } else {
+                first.insert(&named.name, &named.at);
+                once.push(named);
             }
         }
         once
@@ -206,32 +203,31 @@ impl Resolver<'_, '_> {
     }
 
     fn link(&mut self, name: &str, at: &Span, links: &mut Links) -> Option<usize> {
-        let known = match links.by_name.get(name) {
-            Some(known) => *known,
-            None => {
-                let Some(kind) = REGISTRY.iter().find(|kind| kind.name == name) else {
-                    self.report(unknown_middleware(name, at, links));
-                    return None;
-                };
-                let section = Section::empty(at.clone(), format!("`{name}`"));
-                let settings = (kind.parse)(&section, self.cx);
-                let instance = settings.map(|settings| Instance {
-                    name: name.into(),
-                    kind,
-                    settings: settings.into(),
-                    written: toml::Table::new(),
-                    places: Places::default(),
-                    place: Place(at.clone()),
-                });
-                let index = links.add(name, instance);
-                // Nobody wrote a table for it that could be left unused.
-                index
-            }
-        };
+        let known = links.by_name.get(name).copied();
+        let known = known.unwrap_or_else(|| self.implied(name, at, links));
         if let Some(used) = known.and_then(|index| links.used.get_mut(index)) {
             *used = true;
         }
         known
+    }
+
+    /// A kind under its own name, with its defaults.
+    fn implied(&mut self, name: &str, at: &Span, links: &mut Links) -> Option<usize> {
+        let Some(kind) = REGISTRY.iter().find(|kind| kind.name == name) else {
+            self.report(unknown_middleware(name, at, links));
+            return None;
+        };
+        let section = Section::empty(at.clone(), format!("`{name}`"));
+        let settings = (kind.parse)(&section, self.cx);
+        let instance = settings.map(|settings| Instance {
+            name: name.into(),
+            kind,
+            settings: settings.into(),
+            written: toml::Table::new(),
+            places: Places::default(),
+            place: Place(at.clone()),
+        });
+        links.add(name, instance)
     }
 
     /// Warns of what is defined and never used.
@@ -292,14 +288,12 @@ fn unknown_middleware(name: &str, at: &Span, links: &Links) -> Problem {
     let problem = Problem::error("E0103", at.clone(), message).label("not known");
     let kinds = REGISTRY.iter().map(|kind| kind.name);
     let named = links.by_name.keys().map(String::as_str);
-    match nearest(name, kinds.clone().chain(named)) {
-        Some(near) => problem.hint(format!("did you mean `{near}`?")),
-        None => {
-            let kinds: Vec<&str> = kinds.collect();
-            problem.hint(format!(
-                "define it as [middleware.{name}]; the types are {}",
-                list(&kinds, '"')
-            ))
-        }
+    if let Some(near) = nearest(name, kinds.clone().chain(named)) {
+        return problem.hint(format!("did you mean `{near}`?"));
     }
+    let kinds: Vec<&str> = kinds.collect();
+    let kinds = list(&kinds, '"');
+    problem.hint(format!(
+        "define it as [middleware.{name}]; the types are {kinds}"
+    ))
 }

@@ -99,18 +99,16 @@ impl Resolver<'_, '_> {
             self.report(not_yet(at.clone(), "`systemd:`"));
             return None;
         }
-        match text.parse::<SocketAddr>() {
-            Ok(address) => Some(Bind::Tcp(address)),
-            Err(_) => {
-                let message = format!("`bind` cannot be \"{}\"", text.escape_debug());
-                self.report(
-                    Problem::error("E0301", at.clone(), message)
-                        .label("not an address to listen on")
-                        .hint(bind_hint(text)),
-                );
-                None
-            }
+        if let Ok(address) = text.parse() {
+            return Some(Bind::Tcp(address));
         }
+        let message = format!("`bind` cannot be \"{}\"", text.escape_debug());
+        self.report(
+            Problem::error("E0301", at.clone(), message)
+                .label("not an address to listen on")
+                .hint(bind_hint(text)),
+        );
+        None
     }
 
     /// Puts mode and owner into a unix address; to another they mean nothing.

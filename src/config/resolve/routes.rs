@@ -63,13 +63,10 @@ impl Resolver<'_, '_> {
         let misspelt = self.cx.problems[before..]
             .iter()
             .any(|problem| problem.code == "E0003");
-        let written = match written {
-            Some(written) => written,
-            None => {
-                // What can be said without the rest is said now.
-                self.handler(handlers, &section, "", misspelt);
-                return None;
-            }
+        let Some(written) = written else {
+            // What can be said without the rest is said now.
+            self.handler(handlers, &section, "", misspelt);
+            return None;
         };
         let path = self.path(&written, &section);
         let hosts = self.hosts(&written, &section);
@@ -100,9 +97,9 @@ impl Resolver<'_, '_> {
     }
 
     /// Exactly one key of a route says what answers.
-    fn handler<'t>(
+    fn handler(
         &mut self,
-        found: Vec<(&'static Kind<Handler>, Range<usize>, Spanned<DeValue<'t>>)>,
+        found: Vec<(&'static Kind<Handler>, Range<usize>, Spanned<DeValue<'_>>)>,
         section: &Section<'_>,
         name: &str,
         misspelt: bool,
