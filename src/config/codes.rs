@@ -93,6 +93,10 @@ codes! {
      that is not there, or that the user the daemon runs as may not read. Relative paths start \
      at the folder of the configuration file."
 
+    "E0202" "something that could not be made without another thing"
+    "What it needs, an upstream perhaps, could not be made, for a reason that is reported where \
+     that stands."
+
     "E0301" "an address that cannot be listened on"
     "`bind` is an IP address with a port (\"0.0.0.0:8080\", \"[::]:8080\", \"127.0.0.1:0\" for \
      any free port) or \"unix:\" with a path. Names such as localhost are not looked up: what \

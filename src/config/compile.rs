@@ -8,14 +8,34 @@ use std::sync::Arc;
 use super::Surroundings;
 use super::model::{Bind, Instance, Model, Route, Workers};
 use super::sources::words;
+use crate::build::problem::Severity;
 use crate::build::{BuildContext, Problem};
 use crate::exchange::Middleware;
 use crate::generation::{self, Generation, Listener};
 use crate::routing::{self, Chain, Rule, Table};
 
 /// What a model runs as, or `None` if something of it could not be made; every such thing is
-/// reported.
+/// reported, but for what could not be made only because another thing was not.
 pub(super) fn compile(
+    model: &Model,
+    base: PathBuf,
+    around: Surroundings<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Generation> {
+    let generation = build(model, base, around, problems);
+    if problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Error && problem.code != FOLLOWS)
+    {
+        problems.retain(|problem| problem.code != FOLLOWS);
+    }
+    generation
+}
+
+/// The code of what could not be built because something it needs could not.
+const FOLLOWS: &str = "E0202";
+
+fn build(
     model: &Model,
     base: PathBuf,
     around: Surroundings<'_>,

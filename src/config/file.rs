@@ -1,18 +1,10 @@
-//! What may be written: the tables of a configuration file, shaped like the file.
-//!
-//! Nothing has a default here, and no name is looked up: what was not written is `None`.
+//! The tables of a file, taken apart by what they are. What may stand in each is in `written`.
 
-use std::fmt;
-use std::num::NonZeroU16;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, Visitor};
 use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::build::wording::{kind_in_words, unknown_key};
-use crate::build::{ByteRate, ByteSize, HumanDuration, Network, Problem, Section, Span};
-use crate::http::Method;
+use crate::build::{Problem, Section, Span};
 
 /// All tables of all files of a configuration, taken apart by what they are.
 #[derive(Debug, Default)]
@@ -96,13 +88,14 @@ impl Table {
 }
 
 /// The keys of a file, outside of any table.
-const TOP: [&str; 6] = [
+const TOP: [&str; 7] = [
     "include",
     "server",
     "log",
     "listener",
     "upstream",
     "middleware",
+    "route",
 ];
 
 impl<'t> File<'t> {
@@ -138,11 +131,8 @@ impl<'t> File<'t> {
                 "middleware" => named(file, "middleware", value, &mut self.middleware, problems),
                 "test" => problems.push(not_yet(at, "[[test]]")),
                 _ => {
-                    let mut known = TOP.to_vec();
-                    known.push("route");
-                    let misplaced = misplaced(&key);
-                    let problem = unknown_key(at, &key, "the file", &known);
-                    problems.push(match misplaced {
+                    let problem = unknown_key(at, &key, "the file", &TOP);
+                    problems.push(match misplaced(&key) {
                         Some(hint) => problem.hint(hint),
                         None => problem,
                     });
@@ -166,7 +156,7 @@ impl<'t> File<'t> {
 /// Where a key belongs that stands outside of its table.
 fn misplaced(key: &str) -> Option<String> {
     if let Some(table) = Table::ALL.iter().find(|table| table.keys().contains(&key)) {
-        return Some(format!("`{key}` belongs into {}", table.header()));
+        return Some(format!("`{key}` belongs in {}", table.header()));
     }
     match key {
         "limits" => Some("it is called [server.limits]".to_owned()),
@@ -271,182 +261,5 @@ fn named<'t>(
             let problem = not_a_table(file, &format!("`{name}` in [{kind}]"), &value);
             problems.push(problem.hint(format!("write [{kind}.NAME], and give it a name")));
         }
-    }
-}
-
-/// `[server]`
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "the file calls it server_header, as the field is called"
-)]
-pub(super) struct Server {
-    pub(super) workers: Option<Spanned<Workers>>,
-    pub(super) blocking_threads: Option<Spanned<NonZeroU16>>,
-    pub(super) blocking_queue: Option<Spanned<NonZeroU16>>,
-    pub(super) drain_timeout: Option<Spanned<HumanDuration>>,
-    pub(super) trusted_proxies: Option<Spanned<Vec<Network>>>,
-    pub(super) middleware: Option<Spanned<Vec<Spanned<String>>>>,
-    pub(super) server_header: Option<Spanned<ServerHeader>>,
-}
-
-/// `[server.limits]`
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Limits {
-    pub(super) header_timeout: Option<Spanned<HumanDuration>>,
-    pub(super) keep_alive_timeout: Option<Spanned<HumanDuration>>,
-    pub(super) body_idle_timeout: Option<Spanned<HumanDuration>>,
-    pub(super) body_min_rate: Option<Spanned<ByteRate>>,
-    pub(super) write_idle_timeout: Option<Spanned<HumanDuration>>,
-    pub(super) request_line: Option<Spanned<ByteSize>>,
-    pub(super) headers: Option<Spanned<ByteSize>>,
-    pub(super) header_count: Option<Spanned<u32>>,
-    pub(super) body: Option<Spanned<ByteSize>>,
-    pub(super) connections: Option<Spanned<u32>>,
-    pub(super) requests_per_connection: Option<Spanned<u32>>,
-}
-
-/// `[log]`
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Log {
-    pub(super) level: Option<Spanned<String>>,
-    pub(super) format: Option<Spanned<String>>,
-    pub(super) output: Option<Spanned<String>>,
-    pub(super) rotation: Option<Spanned<String>>,
-}
-
-/// `[[listener]]`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Listener {
-    pub(super) name: Option<Spanned<String>>,
-    pub(super) bind: Spanned<String>,
-    pub(super) mode: Option<Spanned<Mode>>,
-    pub(super) owner: Option<Spanned<String>>,
-}
-
-/// `[[route]]`, without its handler.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Route {
-    pub(super) name: Option<Spanned<String>>,
-    pub(super) listener: Vec<Spanned<String>>,
-    pub(super) host: Vec<Spanned<String>>,
-    pub(super) path: Option<Spanned<String>>,
-    pub(super) path_regex: Option<Spanned<String>>,
-    pub(super) methods: Vec<Spanned<Method>>,
-    pub(super) priority: Option<i32>,
-    pub(super) middleware: Vec<Spanned<String>>,
-}
-
-/// `{ regex = "…" }` of a header or a parameter of the query.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Test {
-    pub(super) regex: Spanned<String>,
-}
-
-/// How many workers: `"auto"` or a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Workers {
-    /// As many as this process may use cores.
-    Auto,
-    /// So many.
-    Number(NonZeroU16),
-}
-
-/// What the `Server` field says; `None` for no such field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ServerHeader(pub(super) Option<String>);
-
-/// Permission bits: `"0660"`. No number: 440 would pass and mean 0670.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mode(pub(super) u32);
-
-impl<'de> Deserialize<'de> for Workers {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Read;
-        impl Visitor<'_> for Read {
-            type Value = Workers;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("\"auto\" or a whole number, 1 or more")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Workers, E> {
-                match text {
-                    "auto" => Ok(Workers::Auto),
-                    _ => Err(E::invalid_type(serde::de::Unexpected::Str(text), &self)),
-                }
-            }
-
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Workers, E> {
-                let number = u16::try_from(number).ok().and_then(NonZeroU16::new);
-                number.map(Workers::Number).ok_or_else(|| {
-                    E::custom("there must be 1 to 65535 workers\nwrite \"auto\" for one a core")
-                })
-            }
-        }
-        deserializer.deserialize_any(Read)
-    }
-}
-
-impl<'de> Deserialize<'de> for ServerHeader {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Read;
-        impl Visitor<'_> for Read {
-            type Value = ServerHeader;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or false")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<ServerHeader, E> {
-                let visible = |byte: u8| matches!(byte, b' '..=b'~');
-                if text.trim().is_empty() || !text.bytes().all(visible) {
-                    return Err(E::custom(
-                        "a header holds visible ASCII and cannot be empty\n\
-                         write false for no such header",
-                    ));
-                }
-                Ok(ServerHeader(Some(text.to_owned())))
-            }
-
-            fn visit_bool<E: Error>(self, truth: bool) -> Result<ServerHeader, E> {
-                if truth {
-                    return Err(E::custom(
-                        "true says nothing\nwrite what the header shall say",
-                    ));
-                }
-                Ok(ServerHeader(None))
-            }
-        }
-        deserializer.deserialize_any(Read)
-    }
-}
-
-impl<'de> Deserialize<'de> for Mode {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Read;
-
-        const FORM: &str = "permission bits are \"0000\" to \"0777\"\nwrite it like \"0660\"";
-
-        impl Visitor<'_> for Read {
-            type Value = Mode;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("permission bits such as \"0660\"")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Mode, E> {
-                let mode = u32::from_str_radix(text, 8).ok();
-                let mode = mode.filter(|mode| *mode <= 0o777 && !text.starts_with('+'));
-                mode.map(Mode).ok_or_else(|| E::custom(FORM))
-            }
-        }
-        deserializer.deserialize_str(Read)
     }
 }

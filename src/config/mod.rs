@@ -19,6 +19,7 @@ mod resolve;
 pub mod sources;
 pub mod substitute;
 mod syntax;
+mod written;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,20 +102,21 @@ pub fn load(main: Main<'_>, inputs: &Inputs, around: Surroundings<'_>) -> Result
     );
     let sources = Arc::new(sources);
 
-    let (model, provenance) = understand(&sources, &overrides, inputs, &mut problems);
+    let resolved = understand(&sources, &overrides, inputs, &mut problems);
 
-    let generation = model
+    let generation = resolved
         .as_ref()
-        .and_then(|model| compile::compile(model, base, around, &mut problems));
+        .and_then(|resolved| compile::compile(&resolved.model, base, around, &mut problems));
+
     let failed = problems
         .iter()
         .any(|problem| problem.severity == Severity::Error);
     let report = Report::new(problems, Arc::clone(&sources));
-    match model.zip(generation) {
-        Some((model, generation)) if !failed => Ok(Loaded {
+    match resolved.zip(generation) {
+        Some((resolved, generation)) if resolved.complete && !failed => Ok(Loaded {
             generation: Arc::new(generation),
-            model,
-            provenance,
+            model: resolved.model,
+            provenance: resolved.provenance,
             warnings: report,
             sources,
         }),
@@ -140,13 +142,13 @@ fn understand(
     overrides: &[overrides::Override],
     inputs: &Inputs,
     problems: &mut Vec<Problem>,
-) -> (Option<Model>, Provenance) {
+) -> Option<resolve::Resolved> {
     if sources
         .iter()
         .all(|(_, source)| source.origin != sources::Origin::File)
     {
         // The file could not be read, which was reported; that it is empty would be a lie.
-        return (None, Provenance::default());
+        return None;
     }
     let before = problems.len();
     let parsed = syntax::parse(sources, problems);
@@ -173,12 +175,12 @@ fn understand(
         substituted: &substituted.places,
         ..ParseContext::default()
     };
-    let (model, provenance) = resolve::resolve(&file, sources, &mut cx);
+    let resolved = resolve::resolve(&file, sources, &mut cx);
     let found = cx.problems.into_iter();
     if broken {
         problems.extend(found.filter(|problem| !syntax::may_follow(problem)));
     } else {
         problems.extend(found);
     }
-    (model, provenance)
+    Some(resolved)
 }

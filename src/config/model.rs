@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use super::file::Workers;
+pub use super::written::Workers;
 use crate::build::{Kind, Settings, Span};
 use crate::exchange::Middleware;
 use crate::generation::Limits;

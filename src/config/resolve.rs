@@ -4,15 +4,18 @@
 mod instances;
 mod layers;
 mod listeners;
+mod matchers;
 mod routes;
 
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use super::file::{self, File, Table};
+use super::file::{File, Table};
 use super::model::{Level, Log, LogFormat, LogOutput, Model, Rotation, Server, Workers};
 use super::provenance::Provenance;
 use super::sources::Sources;
+use super::written;
+use crate::build::problem::Severity;
 use crate::build::wording::one_of;
 use crate::build::{ByteRate, ByteSize, HumanDuration, ParseContext, Problem, Span};
 use crate::generation::Limits;
@@ -99,12 +102,19 @@ const HEADERS_MIN: u64 = 512;
 /// The shortest field line is "a:" with its line break.
 const FIELD_LINE_MIN: u64 = 4;
 
-/// What a configuration means, as far as it could be made out, and where each value was set.
-pub(super) fn resolve(
-    file: &File<'_>,
-    sources: &Sources,
-    cx: &mut ParseContext<'_>,
-) -> (Option<Model>, Provenance) {
+/// What a configuration means, as far as it could be made out.
+pub(super) struct Resolved {
+    /// All of it that has no mistakes.
+    pub(super) model: Model,
+    /// Whether that is everything. What is not is built all the same, to report what else is
+    /// wrong, and then thrown away.
+    pub(super) complete: bool,
+    /// Where each value was set.
+    pub(super) provenance: Provenance,
+}
+
+/// Understands a file. What is wrong with it goes to the context.
+pub(super) fn resolve(file: &File<'_>, sources: &Sources, cx: &mut ParseContext<'_>) -> Resolved {
     let mut resolver = Resolver {
         sources,
         cx,
@@ -116,18 +126,26 @@ pub(super) fn resolve(
     let log = resolver.log(file);
     let listeners = resolver.listeners(file);
     let routes = resolver.routes(file, &listeners, &mut links);
-    resolver.unused(file, &links);
+    if routes.len() == file.routes.len() {
+        resolver.unused(file, &links);
+    }
     resolver.nothing_to_do(file);
-    let model = server.zip(routes).filter(|_| listeners.all);
-    let model = model.map(|(server, routes)| Model {
-        server,
-        log,
-        listeners: listeners.good,
-        upstreams,
-        middleware: links.instances,
-        routes,
-    });
-    (model, resolver.provenance)
+    let complete = {
+        let mut problems = resolver.cx.problems.iter();
+        problems.all(|problem| problem.severity == Severity::Warning)
+    };
+    Resolved {
+        model: Model {
+            server,
+            log,
+            listeners: listeners.good,
+            upstreams,
+            middleware: links.instances,
+            routes,
+        },
+        complete,
+        provenance: resolver.provenance,
+    }
 }
 
 struct Resolver<'r, 'c> {
@@ -156,9 +174,9 @@ impl Resolver<'_, '_> {
         self.report(problem);
     }
 
-    fn server(&mut self, file: &File<'_>, links: &mut instances::Links) -> Option<Server> {
+    fn server(&mut self, file: &File<'_>, links: &mut instances::Links) -> Server {
         let limits = self.limits(file);
-        let written: Layers<file::Server> = self.layers(file, Table::Server);
+        let written: Layers<written::Server> = self.layers(file, Table::Server);
         let workers = self.pick(&written, "workers", |w| &w.workers);
         let threads = self.pick(&written, "blocking_threads", |w| &w.blocking_threads);
         let queue = self.pick(&written, "blocking_queue", |w| &w.blocking_queue);
@@ -182,23 +200,23 @@ impl Resolver<'_, '_> {
                 .hint("systemd kills after TimeoutStopSec, 90 s unless the unit says otherwise"),
             );
         }
-        Some(Server {
+        Server {
             workers: or(workers, WORKERS),
             blocking_threads: or(threads, BLOCKING_THREADS),
             blocking_queue: or(queue, BLOCKING_QUEUE),
             drain_timeout: or(drain, DRAIN_TIMEOUT).0,
             trusted_proxies: or(trusted, Vec::new()).iter().map(|net| net.0).collect(),
-            middleware: middleware?,
+            middleware,
             server_header: match header {
                 Some((header, _)) => header.0,
                 None => Some(SERVER_HEADER.to_owned()),
             },
             limits,
-        })
+        }
     }
 
     fn limits(&mut self, file: &File<'_>) -> Limits {
-        let written: Layers<file::Limits> = self.layers(file, Table::Limits);
+        let written: Layers<written::Limits> = self.layers(file, Table::Limits);
         let w = &written;
         let header_timeout = self.pick(w, "header_timeout", |w| &w.header_timeout);
         let keep_alive = self.pick(w, "keep_alive_timeout", |w| &w.keep_alive_timeout);
@@ -277,7 +295,7 @@ impl Resolver<'_, '_> {
     }
 
     fn log(&mut self, file: &File<'_>) -> Log {
-        let written: Layers<file::Log> = self.layers(file, Table::Log);
+        let written: Layers<written::Log> = self.layers(file, Table::Log);
         let level = self.pick(&written, "level", |w| &w.level);
         let format = self.pick(&written, "format", |w| &w.format);
         let output = self.pick(&written, "output", |w| &w.output);

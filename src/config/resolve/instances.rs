@@ -165,9 +165,8 @@ impl Resolver<'_, '_> {
         names: &[Spanned<String>],
         file: usize,
         links: &mut Links,
-    ) -> Option<Vec<usize>> {
+    ) -> Vec<usize> {
         let mut indexes = Vec::new();
-        let mut all = true;
         for name in names {
             let span = Span {
                 file,
@@ -183,22 +182,18 @@ impl Resolver<'_, '_> {
                     );
                 }
                 Some(index) => indexes.push(index),
-                None => all = false,
+                None => {}
             }
         }
-        all.then_some(indexes)
+        indexes
     }
 
     /// Kinds under their own names, which the file did not have to write.
-    pub(super) fn default_links(
-        &mut self,
-        names: &[&str],
-        links: &mut Links,
-    ) -> Option<Vec<usize>> {
+    pub(super) fn default_links(&mut self, names: &[&str], links: &mut Links) -> Vec<usize> {
         names
             .iter()
             .filter(|name| REGISTRY.iter().any(|kind| kind.name == **name))
-            .map(|name| self.link(name, &Span::default(), links))
+            .filter_map(|name| self.link(name, &Span::default(), links))
             .collect()
     }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::Resolver;
 use super::instances::{defined_twice, places};
 use crate::build::{Problem, Section, Span};
-use crate::config::file::{self, File, not_yet};
+use crate::config::file::{File, not_yet};
 use crate::config::model::{Bind, Listener, Place};
+use crate::config::written;
 
 /// Whoever may connect to a TCP port may connect to the socket: nothing is guarded by the file
 /// mode unless the file says so, and a proxy under another user works.
@@ -18,8 +19,6 @@ pub(super) struct Listeners {
     pub(super) good: Vec<Listener>,
     /// Every name there is, also of those with mistakes: they are known.
     pub(super) names: Vec<(Arc<str>, Span)>,
-    /// Whether every one is good.
-    pub(super) all: bool,
 }
 
 impl Resolver<'_, '_> {
@@ -27,21 +26,17 @@ impl Resolver<'_, '_> {
         let mut listeners = Listeners {
             good: Vec::new(),
             names: Vec::new(),
-            all: true,
         };
         for (index, section) in file.listeners.iter().enumerate() {
-            let listener = self.listener(section, &mut listeners);
-            match listener {
-                Some(listener) => {
-                    for (key, span) in places(section).0 {
-                        self.provenance
-                            .set(format!("listener[{index}].{key}"), span);
-                    }
-                    self.in_the_way(&listener, &listeners.good);
-                    listeners.good.push(listener);
-                }
-                None => listeners.all = false,
+            let Some(listener) = self.listener(section, &mut listeners) else {
+                continue;
+            };
+            for (key, span) in places(section).0 {
+                self.provenance
+                    .set(format!("listener[{index}].{key}"), span);
             }
+            self.in_the_way(&listener, &listeners.good);
+            listeners.good.push(listener);
         }
         listeners
     }
@@ -57,7 +52,7 @@ impl Resolver<'_, '_> {
         }
         let written = self
             .cx
-            .settings_beside::<file::Listener>(&section, &["tls", "proxy_protocol"]);
+            .settings_beside::<written::Listener>(&section, &["tls", "proxy_protocol"]);
         let written = written?;
         let bind_at = section.at(written.bind.span());
         let bind = self.bind(written.bind.get_ref(), &bind_at);
@@ -115,7 +110,7 @@ impl Resolver<'_, '_> {
     fn permissions(
         &mut self,
         bind: Option<Bind>,
-        written: &file::Listener,
+        written: &written::Listener,
         section: &Section<'_>,
     ) -> Option<Bind> {
         match bind? {

@@ -13,32 +13,30 @@ use super::listeners::Listeners;
 use crate::build::context::nearest;
 use crate::build::wording::{kind_in_words, list};
 use crate::build::{Kind, Problem, Section, Span};
-use crate::config::file::{self, File};
+use crate::config::file::File;
 use crate::config::model::{Instance, Place, Route};
+use crate::config::written;
 use crate::handlers::{Handler, REGISTRY};
 use crate::http::HeaderName;
 use crate::routing::{FieldMatch, HostPattern, PathPattern, PatternError, QueryMatch, Test};
-
-/// The entry of a table of tests: a name, where it stands, and what its value must be.
-type Named = (String, Span, Test);
 
 /// Keys whose value may be one string instead of an array of them.
 const LISTS: [&str; 4] = ["listener", "host", "methods", "middleware"];
 
 impl Resolver<'_, '_> {
-    /// All routes, or `None` if one of them has mistakes.
+    /// All routes that have no mistakes.
     pub(super) fn routes(
         &mut self,
         file: &File<'_>,
         listeners: &Listeners,
         links: &mut Links,
-    ) -> Option<Vec<Route>> {
+    ) -> Vec<Route> {
         let mut names: HashMap<Arc<str>, Span> = HashMap::new();
         let mut routes = Vec::with_capacity(file.routes.len());
         for section in &file.routes {
             routes.extend(self.route(section, listeners, links, &mut names));
         }
-        (routes.len() == file.routes.len()).then_some(routes)
+        routes
     }
 
     fn route(
@@ -59,7 +57,7 @@ impl Resolver<'_, '_> {
         let mut beside: Vec<&str> = REGISTRY.iter().map(|kind| kind.name).collect();
         beside.extend(["headers", "query"]);
         let before = self.cx.problems.len();
-        let written = self.cx.settings_beside::<file::Route>(&section, &beside);
+        let written = self.cx.settings_beside::<written::Route>(&section, &beside);
         let misspelt = self.cx.problems[before..]
             .iter()
             .any(|problem| problem.code == "E0003");
@@ -89,7 +87,7 @@ impl Resolver<'_, '_> {
                 .map(Spanned::into_inner)
                 .collect(),
             priority: written.priority.unwrap_or(0),
-            middleware: middleware?,
+            middleware,
             handler: handler?,
             places,
             place: Place(section.span()),
@@ -146,7 +144,7 @@ impl Resolver<'_, '_> {
         })
     }
 
-    fn path(&mut self, written: &file::Route, section: &Section<'_>) -> Option<PathPattern> {
+    fn path(&mut self, written: &written::Route, section: &Section<'_>) -> Option<PathPattern> {
         match (&written.path, &written.path_regex) {
             (Some(path), None) => {
                 let pattern = PathPattern::parse(path.get_ref());
@@ -180,7 +178,7 @@ impl Resolver<'_, '_> {
     }
 
     /// The pattern, or its mistake, with the caret below what is wrong within it.
-    fn pattern<T>(
+    pub(super) fn pattern<T>(
         &mut self,
         code: &'static str,
         key: &str,
@@ -219,7 +217,11 @@ impl Resolver<'_, '_> {
         }
     }
 
-    fn hosts(&mut self, written: &file::Route, section: &Section<'_>) -> Option<Vec<HostPattern>> {
+    fn hosts(
+        &mut self,
+        written: &written::Route,
+        section: &Section<'_>,
+    ) -> Option<Vec<HostPattern>> {
         let hosts: Vec<_> = written
             .host
             .iter()
@@ -231,94 +233,10 @@ impl Resolver<'_, '_> {
         (hosts.len() == written.host.len()).then_some(hosts)
     }
 
-    /// The entries of `headers` or `query`: a name, and what its value must be.
-    fn tests(&mut self, section: &mut Section<'_>, key: &'static str) -> Option<Vec<Named>> {
-        let Some((_, table)) = section.take(key) else {
-            return Some(Vec::new());
-        };
-        if !table.get_ref().is_table() {
-            let found = kind_in_words(table.get_ref());
-            let message = format!("`{key}` must be a table, found {found}");
-            self.report(
-                Problem::error("E0001", section.at(table.span()), message)
-                    .label("must be a table")
-                    .hint(format!("write it like {key} = {{ name = \"value\" }}")),
-            );
-            return None;
-        }
-        let table = Section::new(section.span().file, format!("`{key}`"), table);
-        let entries = table.entries();
-        let tests: Vec<_> = entries
-            .iter()
-            .filter_map(|(name, at, value)| {
-                let test = self.test(name, value, &table)?;
-                Some(((*name).to_owned(), table.at(at.clone()), test))
-            })
-            .collect();
-        (tests.len() == entries.len()).then_some(tests)
-    }
-
-    fn test(
-        &mut self,
-        name: &str,
-        value: &Spanned<DeValue<'_>>,
-        table: &Section<'_>,
-    ) -> Option<Test> {
-        let at = table.at(value.span());
-        match value.get_ref() {
-            DeValue::String(text) => Some(Test::exact(text)),
-            DeValue::Boolean(true) => Some(Test::Present),
-            DeValue::Table(inner) => {
-                let header = format!("`{name}` of {}", table.name());
-                let inner = Spanned::new(value.span(), DeValue::Table(inner.clone()));
-                let section = Section::new(at.file, header, inner);
-                let written: file::Test = self.cx.settings(&section)?;
-                let at = section.at(written.regex.span());
-                let test = Test::regex(written.regex.get_ref());
-                self.pattern("E0406", "`regex`", test, at)
-            }
-            _ => {
-                let message = format!("`{name}` of {} cannot be tested like this", table.name());
-                self.report(Problem::error("E0001", at, message).hint(
-                    "a test is \"value\" for this value, true for any, or { regex = \"…\" }",
-                ));
-                None
-            }
-        }
-    }
-
-    fn fields(&mut self, section: &mut Section<'_>) -> Option<Vec<FieldMatch>> {
-        let tests = self.tests(section, "headers")?;
-        let count = tests.len();
-        let mut fields = Vec::with_capacity(count);
-        for (name, at, test) in tests {
-            match HeaderName::from_bytes(name.as_bytes()) {
-                Some(name) => fields.push(FieldMatch { name, test }),
-                None => self.report(
-                    Problem::error("E0002", at, format!("`{name}` is not a header name"))
-                        .hint("a header name holds letters, digits and any of !#$%&'*+-.^_`|~"),
-                ),
-            }
-        }
-        (fields.len() == count).then_some(fields)
-    }
-
-    fn query(&mut self, section: &mut Section<'_>) -> Option<Vec<QueryMatch>> {
-        let tests = self.tests(section, "query")?.into_iter();
-        Some(
-            tests
-                .map(|(name, _, test)| QueryMatch {
-                    name: name.into(),
-                    test,
-                })
-                .collect(),
-        )
-    }
-
     /// The listeners of a route: those it names, or all.
     fn served(
         &mut self,
-        written: &file::Route,
+        written: &written::Route,
         section: &Section<'_>,
         listeners: &Listeners,
     ) -> Option<Vec<usize>> {
@@ -362,7 +280,7 @@ impl Resolver<'_, '_> {
     /// written ones must be.
     fn route_name(
         &mut self,
-        written: &file::Route,
+        written: &written::Route,
         section: &Section<'_>,
         names: &mut HashMap<Arc<str>, Span>,
     ) -> Arc<str> {
