@@ -3,6 +3,7 @@
 //! Nothing here knows a socket, a clock, a runtime or a log.
 
 pub mod accept;
+pub mod authority;
 pub mod conditional;
 pub mod date;
 pub mod etag;
@@ -11,6 +12,7 @@ pub mod headers;
 pub mod method;
 pub mod mime;
 pub mod name;
+pub mod query;
 pub mod range;
 pub mod status;
 pub mod target;

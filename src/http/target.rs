@@ -1,5 +1,11 @@
 //! Request targets in their four forms (RFC 9112 §3.2), decoded and normalised in one pass.
 
+use std::borrow::Cow;
+
+use super::authority::is_host;
+pub use super::authority::split_port;
+use super::query;
+
 /// Which of the four forms a target has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Form {
@@ -49,9 +55,205 @@ impl Target {
     ///
     /// The path is percent-decoded and normalised: `.` and `..` segments are resolved and
     /// repeated slashes made one. An encoded `/` (`%2F`) stays encoded, so that a segment stays
-    /// a segment; [`Self::has_encoded_separator`] tells of it.
-    pub fn parse(&mut self, _raw: &[u8]) -> Result<(), TargetError> {
-        Err(TargetError::Form)
+    /// a segment; [`Self::has_encoded_separator`] tells of it. After an error the target is
+    /// empty.
+    pub fn parse(&mut self, raw: &[u8]) -> Result<(), TargetError> {
+        self.clear();
+        let outcome = self.read(raw);
+        if outcome.is_err() {
+            self.clear();
+        }
+        outcome
+    }
+
+    fn read(&mut self, raw: &[u8]) -> Result<(), TargetError> {
+        let text = std::str::from_utf8(raw).map_err(|_| TargetError::Byte)?;
+        // Every offset is at most the length: one check serves all conversions.
+        offset(raw.len())?;
+        self.raw.push_str(text);
+        if raw.first() == Some(&b'/') {
+            return self.read_path(raw, 0);
+        }
+        if raw == b"*" {
+            self.form = Form::Asterisk;
+            return Ok(());
+        }
+        let Some(colon) = memchr::memmem::find(raw, b"://") else {
+            self.form = Form::Authority;
+            self.authority = (0, offset(raw.len())?);
+            // CONNECT has no default port (RFC 9112 §3.2.3).
+            let port = split_port(text).1.unwrap_or_default();
+            let valid = !port.is_empty() && is_host(raw);
+            return valid.then_some(()).ok_or(TargetError::Form);
+        };
+        let scheme = raw.get(..colon).unwrap_or_default();
+        if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
+            return Err(TargetError::Form);
+        }
+        let start = colon.saturating_add(3);
+        let rest = raw.get(start..).unwrap_or_default();
+        let length = rest
+            .iter()
+            .position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+        let length = length.unwrap_or(rest.len());
+        let authority = rest.get(..length).unwrap_or_default();
+        if authority.first().is_none_or(|&byte| byte == b':') || !is_host(authority) {
+            return Err(TargetError::Authority);
+        }
+        let end = start.saturating_add(length);
+        self.form = Form::Absolute;
+        self.scheme = (0, offset(colon)?);
+        self.authority = (offset(start)?, offset(end)?);
+        self.read_path(rest.get(length..).unwrap_or_default(), end)
+    }
+
+    /// Reads path and query, which start at `base` of the target.
+    fn read_path(&mut self, bytes: &[u8], base: usize) -> Result<(), TargetError> {
+        let (mut clean, mut before) = (true, 0);
+        let mut length = bytes.len();
+        for (index, &byte) in bytes.iter().enumerate() {
+            match CLASS[usize::from(byte)] {
+                Class::Path => {
+                    let odd = byte == b'%' || before == b'/' && matches!(byte, b'/' | b'.');
+                    clean &= !odd;
+                    before = byte;
+                }
+                _ if byte == b'?' => {
+                    length = index;
+                    break;
+                }
+                _ => return Err(TargetError::Byte),
+            }
+        }
+        let end = base.saturating_add(length);
+        self.raw_path = (offset(base)?, offset(end)?);
+        if let Some(query) = bytes.get(length.saturating_add(1)..)
+            && length < bytes.len()
+        {
+            if query
+                .iter()
+                .any(|&b| CLASS[usize::from(b)] == Class::Refused)
+            {
+                return Err(TargetError::Byte);
+            }
+            self.query = Some((offset(end.saturating_add(1))?, offset(self.raw.len())?));
+        }
+        let path = bytes.get(..length).unwrap_or_default();
+        if clean && !path.is_empty() {
+            self.path.extend_from_slice(path);
+            return Ok(());
+        }
+        self.decode_path(path)
+    }
+
+    fn decode_path(&mut self, path: &[u8]) -> Result<(), TargetError> {
+        self.path.push(b'/');
+        let mut rest = path.get(1..).unwrap_or_default();
+        let mut segment = 1;
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = after;
+            match byte {
+                b'/' => segment = self.end_segment(segment, false)?,
+                b'%' => {
+                    let (digits, after) = after
+                        .split_first_chunk::<2>()
+                        .ok_or(TargetError::PercentEncoding)?;
+                    rest = after;
+                    match hex_byte(*digits).ok_or(TargetError::PercentEncoding)? {
+                        b'/' | b'\\' | 0..=0x1f | 0x7f => {
+                            self.path.push(b'%');
+                            self.path.extend_from_slice(digits);
+                            self.encoded_separator = true;
+                        }
+                        decoded => self.path.push(decoded),
+                    }
+                }
+                byte => self.path.push(byte),
+            }
+        }
+        self.end_segment(segment, true).map(|_| ())
+    }
+
+    /// Ends the segment that starts at `start` of the path; where the next one starts.
+    fn end_segment(&mut self, start: usize, last: bool) -> Result<usize, TargetError> {
+        match self.path.get(start..).unwrap_or_default() {
+            b"" => self.normalised |= !last,
+            b"." => {
+                self.path.truncate(start);
+                self.normalised = true;
+            }
+            b".." => {
+                let parent = self.path.get(..start.saturating_sub(1)).unwrap_or_default();
+                let slash = memchr::memrchr(b'/', parent).ok_or(TargetError::AboveRoot)?;
+                self.path.truncate(slash.saturating_add(1));
+                self.normalised = true;
+            }
+            _ if last => {}
+            _ => self.path.push(b'/'),
+        }
+        Ok(self.path.len())
+    }
+
+    /// Puts another path and query in place of these; the authority stays. After an error the
+    /// target is as it was.
+    pub fn rewrite(&mut self, raw: &str) -> Result<(), TargetError> {
+        if !raw.starts_with('/') {
+            return Err(TargetError::Form);
+        }
+        let mut whole = String::with_capacity(self.raw.len().saturating_add(raw.len()));
+        if let (Some(scheme), Some(authority)) = (self.scheme(), self.authority()) {
+            whole.push_str(scheme);
+            whole.push_str("://");
+            whole.push_str(authority);
+        }
+        whole.push_str(raw);
+        let mut next = Self::default();
+        next.parse(whole.as_bytes())?;
+        *self = next;
+        Ok(())
+    }
+
+    /// The path to ask an upstream for: as written, or with dot segments resolved and slashes
+    /// merged where that changed something. What was percent-encoded stays so, letter by
+    /// letter: decoding and encoding again could turn one resource into another.
+    pub fn upstream_path(&self) -> Cow<'_, str> {
+        let raw = self.raw_path();
+        if raw.is_empty() && self.form == Form::Absolute {
+            return Cow::Borrowed("/");
+        }
+        if !self.normalised {
+            return Cow::Borrowed(raw);
+        }
+        let mut path = String::with_capacity(raw.len());
+        path.push('/');
+        let mut segments = raw.split('/').skip(1).peekable();
+        while let Some(segment) = segments.next() {
+            match dots(segment) {
+                Some(0 | 1) => {}
+                Some(_) => {
+                    path.pop();
+                    path.truncate(path.rfind('/').map_or(0, |slash| slash.saturating_add(1)));
+                }
+                None => {
+                    path.push_str(segment);
+                    if segments.peek().is_some() {
+                        path.push('/');
+                    }
+                }
+            }
+        }
+        Cow::Owned(path)
+    }
+
+    /// The pairs of the query, form-decoded: `a=1&b` gives `("a", "1")` and `("b", "")`.
+    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        query::pairs(self.query().unwrap_or_default())
+    }
+
+    /// The value of the first pair of this name, form-decoded.
+    pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.query_pairs()
+            .find_map(|(key, value)| (key == name).then_some(value))
     }
 
     /// Which form it has.
@@ -121,14 +323,53 @@ impl Target {
     }
 }
 
-/// Splits `host:port`, brackets of an IPv6 address kept: `("[::1]", Some("80"))`.
-pub fn split_port(authority: &str) -> (&str, Option<&str>) {
-    let from = authority.rfind(']').unwrap_or(0);
-    match authority[from..].rfind(':') {
-        Some(colon) => (
-            &authority[..from + colon],
-            Some(&authority[from + colon + 1..]),
-        ),
-        None => (authority, None),
+/// How many dots a segment is, percent-encoded or not; `None` if it is anything else.
+fn dots(segment: &str) -> Option<usize> {
+    let mut rest = segment.as_bytes();
+    let mut count: usize = 0;
+    while !rest.is_empty() && count < 3 {
+        rest = match rest {
+            [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => rest,
+            _ => return None,
+        };
+        count = count.saturating_add(1);
     }
+    (count < 3).then_some(count)
 }
+
+fn offset(length: usize) -> Result<u32, TargetError> {
+    u32::try_from(length).map_err(|_| TargetError::Form)
+}
+
+/// The byte two hexadecimal digits stand for.
+pub(super) fn hex_byte([high, low]: [u8; 2]) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
+}
+
+/// Where a byte may stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Refused,
+    Query,
+    Path,
+}
+
+/// RFC 3986 §3.3 and §3.4, and what browsers leave unencoded: `[` and `]` anywhere, the other
+/// visible bytes but `#` in the query, which nothing here decodes on the way through.
+static CLASS: [Class; 256] = {
+    let mut table = [Class::Refused; 256];
+    let mut byte: u8 = 0x21;
+    while byte < 0x7f {
+        table[byte as usize] = match byte {
+            b'#' => Class::Refused,
+            b'?' | b'<' | b'>' | b'"' | b'\\' | b'`' | b'{' | b'}' | b'|' | b'^' => Class::Query,
+            _ => Class::Path,
+        };
+        byte += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests;

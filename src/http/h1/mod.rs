@@ -4,5 +4,8 @@ pub mod chunked;
 pub mod encode;
 pub mod error;
 pub mod framing;
+pub mod head;
+pub mod response;
+mod scan;
 
 pub use error::ParseError;
