@@ -1,0 +1,58 @@
+//! The registry, and how tests build a middleware.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::build::{BuildContext, CarryOver, ParseContext, Section};
+
+/// Builds a middleware from the body of its table.
+#[track_caller]
+pub(super) fn build(kind: &Kind<Box<dyn Middleware>>, text: &str) -> Box<dyn Middleware> {
+    let mut carry_over = CarryOver::default();
+    let mut cx = BuildContext::new(&mut carry_over, PathBuf::from("/"));
+    build_in(kind, text, &mut cx)
+}
+
+/// The same, in a context.
+#[track_caller]
+pub(super) fn build_in(
+    kind: &Kind<Box<dyn Middleware>>,
+    text: &str,
+    build: &mut BuildContext<'_>,
+) -> Box<dyn Middleware> {
+    let section = Section::from_text(text).unwrap();
+    let mut cx = ParseContext::default();
+    let settings = (kind.parse)(&section, &mut cx);
+    let settings = settings.unwrap_or_else(|| panic!("{}: {:#?}", kind.name, cx.problems));
+    assert!(cx.problems.is_empty(), "{:?}", cx.problems);
+    settings.build(build).unwrap()
+}
+
+/// What is wrong with the body of a table; every problem must have a hint.
+#[track_caller]
+pub(super) fn problems(kind: &Kind<Box<dyn Middleware>>, text: &str) -> Vec<String> {
+    let section = Section::from_text(text).unwrap();
+    let mut cx = ParseContext::default();
+    assert!((kind.parse)(&section, &mut cx).is_none(), "{text} is right");
+    assert!(cx.problems.iter().all(|problem| problem.hint.is_some()));
+    let problems = cx.problems.into_iter();
+    problems.map(|problem| problem.message).collect()
+}
+
+#[test]
+fn kinds_are_sorted_unique_and_named_in_snake_case() {
+    assert!(REGISTRY.is_sorted_by(|a, b| a.name < b.name));
+    for kind in REGISTRY {
+        let good = |c: char| c.is_ascii_lowercase() || c == '_';
+        assert!(kind.name.chars().all(good), "{}", kind.name);
+        assert!(!kind.summary.is_empty() && !kind.summary.contains('\n'));
+    }
+}
+
+#[test]
+fn every_example_builds_and_so_do_the_defaults() {
+    for kind in REGISTRY {
+        build(kind, kind.example);
+        build(kind, "");
+    }
+}
