@@ -333,7 +333,9 @@ impl Resolver<'_, '_> {
                 rotation,
             },
         };
-        if let (Some(at), false) = (rotation_at, matches!(output, LogOutput::File { .. })) {
+        let rotates = rotation != Rotation::Never;
+        let is_file = matches!(output, LogOutput::File { .. });
+        if let Some(at) = rotation_at.filter(|_| rotates && !is_file) {
             let problem = Problem::warning("W0502", at, "`rotation` without a file does nothing");
             self.report(problem.hint("`output` names the file"));
         }

@@ -115,3 +115,41 @@ fn good_files_mean_what_they_say() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn the_shipped_demo_is_good() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/httpserver.toml");
+    let loaded = load(Main::File(&file), &Inputs::default()).unwrap();
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    assert_eq!(&*loaded.model.listeners[0].name, "web");
+
+    // What is commented out as a default is the default.
+    let text = fs::read_to_string(&file).unwrap();
+    let uncommented: Vec<&str> = text
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(setting) if setting.contains(" = ") && !setting.starts_with("include") => setting,
+            _ => line,
+        })
+        .take_while(|line| !line.starts_with("[[listener]]"))
+        .filter(|line| !line.starts_with("middleware"))
+        .collect();
+    let listed = format!(
+        "{}\n[[listener]]\nbind = \"127.0.0.1:8080\"\n[[route]]\npath = \"/*\"\nrespond = {{}}",
+        uncommented.join("\n")
+    );
+    let base = file.parent().unwrap();
+    let text = |text| Main::Text {
+        name: "demo",
+        text,
+        base,
+    };
+    let all = load(text(&listed), &Inputs::default());
+    let all = all.unwrap_or_else(|report| panic!("{report}"));
+    let none = "[[listener]]\nbind = \"127.0.0.1:8080\"\n[[route]]\npath = \"/*\"\nrespond = {}";
+    let none = load(text(none), &Inputs::default()).unwrap();
+    assert_eq!(
+        config::changes(&none.model, &all.model),
+        Vec::<String>::new()
+    );
+}

@@ -175,14 +175,14 @@ fn covers(all: IpAddr, one: IpAddr) -> bool {
 
 /// What was probably meant.
 fn bind_hint(text: &str) -> String {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return format!("a port is missing: \"{}\"", SocketAddr::new(address, 8080));
+    }
     if let Ok(port) = text.trim_start_matches(['*', ':']).parse::<u16>() {
         return format!(
             "write \"0.0.0.0:{port}\" for every IPv4 address, \"[::]:{port}\" for every IPv6 \
              address, \"127.0.0.1:{port}\" for this machine alone"
         );
-    }
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return format!("a port is missing: \"{}\"", SocketAddr::new(address, 8080));
     }
     if let Some(port) = text.strip_prefix("localhost:") {
         return format!("names are not looked up; write \"127.0.0.1:{port}\" or \"[::1]:{port}\"");

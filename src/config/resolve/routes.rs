@@ -17,8 +17,7 @@ use crate::config::file::File;
 use crate::config::model::{Instance, Place, Route};
 use crate::config::written;
 use crate::handlers::{Handler, REGISTRY};
-use crate::http::HeaderName;
-use crate::routing::{FieldMatch, HostPattern, PathPattern, PatternError, QueryMatch, Test};
+use crate::routing::{HostPattern, PathPattern, PatternError};
 
 /// Keys whose value may be one string instead of an array of them.
 const LISTS: [&str; 4] = ["listener", "host", "methods", "middleware"];
