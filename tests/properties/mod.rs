@@ -3,3 +3,4 @@
 mod accept;
 mod conditional;
 mod range;
+mod request_head;
