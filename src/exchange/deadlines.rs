@@ -97,6 +97,16 @@ impl Deadlines {
         due.into_iter().for_each(Waker::wake);
     }
 
+    /// Wakes every task that has ever waited on a deadline of this list, so that it looks at what
+    /// has changed.
+    pub fn wake_all(&self) {
+        let mut wakers = Vec::new();
+        for (_, slot) in self.slots.borrow_mut().iter_mut() {
+            wakers.extend(slot.waker.take());
+        }
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     fn millis(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.epoch).as_millis()).unwrap_or(NEVER - 1)
     }

@@ -1,4 +1,13 @@
 //! Workers: one thread a core, each with its own runtime, sockets and connections.
+//!
+//! Nothing is parsed or defaulted here: what a request may do was compiled into the generation.
 
+pub mod connection;
+pub mod dispatch;
+pub mod h1;
+pub mod h1_body;
+pub mod h1_write;
+pub mod listener;
 pub mod mailbox;
+pub mod snapshot;
 pub mod worker;

@@ -1,12 +1,295 @@
-//! The worker loop.
+//! The worker loop: one thread, one runtime, nothing shared that is written on the path of a
+//! request.
 
-use super::mailbox::WorkerSetup;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::connection::Buffers;
+use super::listener;
+use super::mailbox::{Order, Publication, Report, Reporter, WorkerSetup};
+use super::snapshot::{Listening, snapshots};
+use crate::clock;
+use crate::exchange::WorkerLocals;
+use crate::generation::Bind;
+use crate::http::date::imf_fixdate;
+
+/// How many sets of buffers a worker keeps for the next busy connection. More connections than
+/// that are rarely busy at the same moment of one thread; the rest is freed.
+const BUFFERS_KEPT: usize = 64;
+
+/// What all connections of a worker share.
+#[derive(Debug)]
+pub struct Worker {
+    /// What handlers and middleware keep here.
+    pub locals: WorkerLocals,
+    /// What the worker is about.
+    pub phase: Cell<Phase>,
+    /// Connections open now.
+    pub open: Cell<usize>,
+    /// Connections cut when the drain time was up.
+    pub cut: Cell<u64>,
+    changed: Notify,
+    connections: Cell<u64>,
+    buffers: RefCell<Vec<Box<Buffers>>>,
+    date: Cell<(u64, [u8; 29])>,
+}
+
+/// What a worker is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Serving.
+    Serving,
+    /// Ending: responses close their connections, idle connections end.
+    Draining,
+    /// The drain time is up: every wait ends with an error.
+    Cutting,
+}
 
 /// Runs a worker on this thread until it has drained or is stopped.
 ///
 /// # Errors
 /// The runtime could not be made, or a socket not be adopted.
-pub fn run(setup: WorkerSetup) -> std::io::Result<()> {
-    drop(setup);
+pub fn run(setup: WorkerSetup) -> io::Result<()> {
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .on_thread_unpark(clock::invalidate)
+        .build_local(LocalOptions::default())?;
+    runtime.block_on(work(setup))
+}
+
+async fn work(setup: WorkerSetup) -> io::Result<()> {
+    let WorkerSetup {
+        worker: number,
+        workers,
+        first,
+        mut orders,
+        reports,
+        blocking,
+        counters,
+    } = setup;
+    let worker = Rc::new(Worker {
+        locals: WorkerLocals::new(number, workers, blocking, counters),
+        phase: Cell::new(Phase::Serving),
+        open: Cell::new(0),
+        cut: Cell::new(0),
+        changed: Notify::new(),
+        connections: Cell::new(0),
+        buffers: RefCell::default(),
+        date: Cell::new((u64::MAX, [0; 29])),
+    });
+    let sweeper = tokio::task::spawn_local(sweep(Rc::clone(&worker)));
+    let mut listeners = Listeners::new(Rc::clone(&worker));
+    let mut next = Some(Order::Publish(first));
+    while let Some(order) = next {
+        match order {
+            Order::Publish(publication) => {
+                let generation = publication.generation.id;
+                listeners.publish(publication)?;
+                report(
+                    &reports,
+                    Report::Published {
+                        worker: number,
+                        generation,
+                    },
+                );
+            }
+            Order::Drain { timeout } => {
+                listeners.close().await;
+                worker.drain(timeout).await;
+                report(
+                    &reports,
+                    Report::Drained {
+                        worker: number,
+                        cut: worker.cut.get(),
+                    },
+                );
+                break;
+            }
+            Order::Stop => break,
+        }
+        next = orders.recv().await;
+    }
+    sweeper.abort();
+    worker.locals.flush();
     Ok(())
+}
+
+/// The control plane hears every report unless it is ending itself.
+fn report(reports: &Reporter, report: Report) {
+    reports.send(report);
+}
+
+/// Sweeps the deadlines, and sleeps as long as none can be due.
+async fn sweep(worker: Rc<Worker>) {
+    let deadlines = &worker.locals.deadlines;
+    loop {
+        match deadlines.next_sweep(clock::now()) {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => {
+                std::future::poll_fn(|cx| {
+                    if deadlines.next_sweep(clock::now()).is_some() {
+                        return std::task::Poll::Ready(());
+                    }
+                    deadlines.on_first(cx.waker());
+                    std::task::Poll::Pending
+                })
+                .await;
+            }
+        }
+        deadlines.sweep(clock::now());
+        worker.locals.flush();
+    }
+}
+
+impl Worker {
+    /// The next connection number of this worker.
+    pub fn next_connection(&self) -> u64 {
+        let number = self.connections.get() + 1;
+        self.connections.set(number);
+        number
+    }
+
+    /// A set of buffers for a connection that has become busy.
+    pub fn take_buffers(&self) -> Box<Buffers> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes buffers back for the next one, unless they have grown or there are enough.
+    pub fn give_buffers(&self, mut buffers: Box<Buffers>) {
+        let mut kept = self.buffers.borrow_mut();
+        if kept.len() < BUFFERS_KEPT && buffers.recycle() {
+            kept.push(buffers);
+        }
+    }
+
+    /// The `Date` field of now, formatted once a second.
+    pub fn date(&self) -> [u8; 29] {
+        let now = clock::unix_now().as_secs();
+        let (second, date) = self.date.get();
+        if second == now {
+            return date;
+        }
+        let date = imf_fixdate(now);
+        self.date.set((now, date));
+        date
+    }
+
+    /// A connection has been accepted.
+    pub fn connection_opened(&self) {
+        self.open.set(self.open.get() + 1);
+        self.locals.counters.connections_open.add(1);
+    }
+
+    /// A connection has ended.
+    pub fn connection_closed(&self) {
+        self.open.set(self.open.get() - 1);
+        self.locals.counters.connections_open.sub(1);
+        if self.open.get() == 0 {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Lets open exchanges end, cuts what is left after `timeout`.
+    async fn drain(&self, timeout: Duration) {
+        self.phase.set(Phase::Draining);
+        self.locals.deadlines.wake_all();
+        if tokio::time::timeout(timeout, self.emptied()).await.is_ok() {
+            return;
+        }
+        self.cut.set(self.open.get() as u64);
+        self.phase.set(Phase::Cutting);
+        self.locals.deadlines.wake_all();
+        self.emptied().await;
+    }
+
+    async fn emptied(&self) {
+        while self.open.get() > 0 {
+            self.changed.notified().await;
+        }
+    }
+}
+
+/// The listening sockets of a worker and the tasks that accept on them.
+struct Listeners {
+    worker: Rc<Worker>,
+    accepting: HashMap<Bind, Accepting>,
+}
+
+struct Accepting {
+    listening: Rc<Listening>,
+    stop: Rc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Listeners {
+    fn new(worker: Rc<Worker>) -> Self {
+        Self {
+            worker,
+            accepting: HashMap::new(),
+        }
+    }
+
+    /// Serves a generation: known addresses get its tables, new ones are listened on, and those
+    /// it does not have are closed behind what the kernel has queued.
+    fn publish(&mut self, publication: Publication) -> io::Result<()> {
+        let Publication {
+            generation,
+            sockets,
+        } = publication;
+        let wanted = snapshots(&generation);
+        self.accepting.retain(|bind, accepting| {
+            let keep = wanted.iter().any(|(wanted, _)| wanted == bind);
+            if !keep {
+                accepting.listening.retire();
+                accepting.stop.notify_one();
+            }
+            keep
+        });
+        let mut sockets: HashMap<Bind, _> = sockets.into_iter().collect();
+        for (bind, snapshot) in wanted {
+            if let Some(accepting) = self.accepting.get(&bind) {
+                accepting.listening.publish(snapshot);
+                continue;
+            }
+            let Some(socket) = sockets.remove(&bind) else {
+                return Err(io::Error::other(format!("no socket came for {bind:?}")));
+            };
+            let listening = Rc::new(Listening::new(bind.clone(), snapshot));
+            let stop = Rc::new(Notify::new());
+            let acceptor = listener::Acceptor::adopt(socket)?;
+            let task = tokio::task::spawn_local(listener::accept(
+                acceptor,
+                Rc::clone(&self.worker),
+                Rc::clone(&listening),
+                Rc::clone(&stop),
+            ));
+            self.accepting.insert(
+                bind,
+                Accepting {
+                    listening,
+                    stop,
+                    task,
+                },
+            );
+        }
+        self.worker.locals.deadlines.wake_all();
+        Ok(())
+    }
+
+    /// Stops listening, once what the kernel had queued is accepted.
+    async fn close(&mut self) {
+        for (_, accepting) in self.accepting.drain() {
+            accepting.stop.notify_one();
+            // A task that panicked has stopped as well; the panic is logged where it happened.
+            drop(accepting.task.await);
+        }
+    }
 }

@@ -1,0 +1,247 @@
+//! One accepted socket: idle without a buffer, busy with one.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::h1;
+use super::snapshot::Listening;
+use super::worker::{Phase, Worker};
+use crate::exchange::{ConnectionInfo, Deadline, Why};
+use crate::http::RequestHead;
+use crate::http::h1::head::RequestParser;
+use crate::sys::transport::Transport;
+
+/// What a read buffer starts with: a head of a browser and a small body fit.
+pub const INPUT_START: usize = 8 * 1024;
+/// A buffer that has grown beyond this is not kept for the next connection.
+const KEPT_MAX: usize = 64 * 1024;
+
+/// A connection. Everything here is small: ten thousand of these wait at the same time.
+#[derive(Debug)]
+pub struct Connection {
+    /// The socket.
+    pub transport: Rc<Transport>,
+    /// Who is connected to what.
+    pub info: ConnectionInfo,
+    /// The worker it belongs to.
+    pub worker: Rc<Worker>,
+    /// The listener it came by.
+    pub listening: Rc<Listening>,
+    /// When to stop waiting for the client to send.
+    pub read_deadline: Deadline,
+    write_deadline: OnceCell<Deadline>,
+    /// Bytes received and not yet used.
+    pub input: RefCell<Input>,
+    /// How many requests it has carried.
+    pub requests: Cell<u64>,
+}
+
+/// The bytes received and not yet used.
+#[derive(Debug, Default)]
+pub struct Input {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+/// What a busy connection borrows from its worker.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    /// The head of the request being served.
+    pub head: RequestHead,
+    /// How far the head has been read.
+    pub parser: RequestParser,
+    /// Bytes to be written.
+    pub output: Vec<u8>,
+    /// The memory of the connection's [`Input`].
+    pub input: Vec<u8>,
+}
+
+/// What a busy connection does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// Wait for the next request.
+    Idle,
+    /// End.
+    Close,
+}
+
+impl Connection {
+    /// An accepted socket.
+    pub fn new(
+        transport: Transport,
+        peer: SocketAddr,
+        worker: Rc<Worker>,
+        listening: Rc<Listening>,
+    ) -> Rc<Self> {
+        let local = match &transport {
+            Transport::Tcp(stream) => stream.local_addr().unwrap_or(UNKNOWN),
+            Transport::Unix(_) => UNKNOWN,
+        };
+        worker.connection_opened();
+        Rc::new(Self {
+            transport: Rc::new(transport),
+            info: ConnectionInfo {
+                id: worker.next_connection(),
+                peer,
+                local,
+                listener: listening.snapshot().name.clone(),
+                secure: false,
+            },
+            read_deadline: worker.locals.deadlines.register(),
+            write_deadline: OnceCell::new(),
+            input: RefCell::default(),
+            requests: Cell::new(0),
+            worker,
+            listening,
+        })
+    }
+
+    /// The deadline of writing; most connections never block on a write and have none.
+    pub fn write_deadline(&self) -> &Deadline {
+        self.write_deadline
+            .get_or_init(|| self.worker.locals.deadlines.register())
+    }
+
+    /// Whether every wait shall end because the drain time is up.
+    pub fn is_cut(&self) -> bool {
+        self.worker.phase.get() == Phase::Cutting
+    }
+
+    /// Reads more into the input. `timeout` is the word for a read deadline that has passed.
+    pub fn poll_fill(&self, cx: &mut Context<'_>, timeout: Why) -> Poll<Result<usize, Why>> {
+        let mut input = self.input.borrow_mut();
+        input.make_room();
+        if let Poll::Ready(done) = self.transport.poll_read(cx, &mut input.bytes) {
+            return Poll::Ready(done.map_err(|_| Why::ClientAbort));
+        }
+        self.poll_give_up(cx, timeout).map(Err)
+    }
+
+    /// Ready when waiting for the client to send has lasted too long.
+    pub fn poll_give_up(&self, cx: &Context<'_>, timeout: Why) -> Poll<Why> {
+        if self.is_cut() {
+            return Poll::Ready(Why::DrainTimeout);
+        }
+        self.read_deadline.poll_past(cx).map(|()| timeout)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.worker.connection_closed();
+    }
+}
+
+const UNKNOWN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// Serves a connection to its end: waits with a small future and no buffer, serves what comes
+/// with a large one.
+pub async fn serve(connection: Rc<Connection>) {
+    loop {
+        let limits = &connection.listening.snapshot().generation.limits;
+        connection.read_deadline.set(limits.keep_alive_timeout);
+        if !std::future::poll_fn(|cx| poll_readable(&connection, cx)).await {
+            return;
+        }
+        connection.read_deadline.clear();
+        match Box::pin(h1::serve(&connection)).await {
+            After::Idle => {}
+            After::Close => return,
+        }
+    }
+}
+
+/// Ready with `true` when there is something to read, with `false` when the connection shall
+/// end without a word: idle for too long, draining, or its listener is gone.
+fn poll_readable(connection: &Connection, cx: &mut Context<'_>) -> Poll<bool> {
+    if let Poll::Ready(ready) = connection.transport.poll_read_ready(cx) {
+        return Poll::Ready(ready.is_ok());
+    }
+    let ending =
+        connection.worker.phase.get() != Phase::Serving || !connection.listening.is_current();
+    if ending && connection.requests.get() > 0 {
+        return Poll::Ready(false);
+    }
+    connection
+        .poll_give_up(cx, Why::HeaderTimeout)
+        .map(|_| false)
+}
+
+impl Input {
+    /// The bytes.
+    pub fn filled(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    /// These many of them are used.
+    pub fn consume(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.bytes.len());
+        if self.start == self.bytes.len() {
+            self.bytes.clear();
+            self.start = 0;
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Gives it memory to read into.
+    pub fn lend(&mut self, memory: Vec<u8>) {
+        if self.bytes.is_empty() {
+            self.bytes = memory;
+            self.start = 0;
+        }
+    }
+
+    /// Takes the memory back if there is nothing in it.
+    pub fn reclaim(&mut self) -> Vec<u8> {
+        if self.bytes.is_empty() {
+            std::mem::take(&mut self.bytes)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Takes what there is.
+    pub fn take(&mut self) -> Vec<u8> {
+        let taken = self.filled().to_vec();
+        self.bytes.clear();
+        self.start = 0;
+        taken
+    }
+
+    /// Makes room for a read: moves the bytes to the front, then grows. Who reads a head stops
+    /// at its limits, who reads a body empties this first, so it does not grow beyond them.
+    fn make_room(&mut self) {
+        if self.bytes.len() < self.bytes.capacity() {
+            return;
+        }
+        if self.start > 0 {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        } else {
+            self.bytes.reserve(INPUT_START);
+        }
+    }
+}
+
+impl Buffers {
+    /// Empties them for the next connection; `false` if they have grown too much to be kept.
+    pub fn recycle(&mut self) -> bool {
+        self.head.clear();
+        self.parser.reset();
+        self.output.clear();
+        self.input.clear();
+        self.output.capacity() <= KEPT_MAX && self.input.capacity() <= KEPT_MAX
+    }
+}
+
+/// An error of the socket, as the log calls it.
+pub fn aborted(_: io::Error) -> Why {
+    Why::ClientAbort
+}

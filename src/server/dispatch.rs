@@ -1,0 +1,171 @@
+//! The life of a request, whatever the protocol it came by.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use tracing::error;
+
+use super::snapshot::Snapshot;
+use crate::exchange::{Exchange, Outcome, Response, Why};
+use crate::http::{StatusCode, name};
+use crate::routing::chain::{Chain, Entered};
+use crate::routing::table::Found;
+
+/// An answer, and the chain that must hear how it ended.
+#[derive(Debug)]
+pub struct Answer<'t> {
+    /// What to send.
+    pub response: Response,
+    chain: &'t Chain,
+    entered: Entered,
+}
+
+impl Answer<'_> {
+    /// The exchange is over: everyone who was entered hears of it.
+    pub fn complete(&self, x: &Exchange<'_>, outcome: &Outcome) {
+        x.locals.counters.exchanges_ended.add(1);
+        if let Some(status) = outcome.status {
+            let class = usize::from(status.code() / 100).clamp(1, 5) - 1;
+            x.locals.counters.responses[class].add(1);
+        }
+        self.chain.on_complete(self.entered, x, outcome);
+    }
+}
+
+/// Finds the route, runs its chain and its handler. Never fails: what goes wrong below is a
+/// response. `gone` is ready with the reason when there is nobody left to answer.
+pub async fn dispatch<'t>(
+    x: &mut Exchange<'t>,
+    snapshot: &'t Snapshot,
+    gone: impl FnMut(&mut Context<'_>) -> Poll<Why>,
+) -> Answer<'t> {
+    let found = snapshot.table.find(x.request, &mut x.params);
+    let chain = match &found {
+        Found::Route(route) | Found::Options(route, _) => {
+            x.route = &route.name;
+            &route.chain
+        }
+        Found::MethodNotAllowed(_) | Found::NotFound => snapshot.table.misses(),
+    };
+    run(x, chain, Inner::Found(found), gone).await
+}
+
+/// Sends a response that was decided before any route, through the chain of refused requests.
+pub async fn refuse<'t>(
+    x: &mut Exchange<'t>,
+    snapshot: &'t Snapshot,
+    response: Response,
+) -> Answer<'t> {
+    let chain = &snapshot.generation.refused;
+    run(x, chain, Inner::Decided(response), |_: &mut Context<'_>| {
+        Poll::Pending
+    })
+    .await
+}
+
+/// What stands inside the chain.
+enum Inner<'t> {
+    Found(Found<'t>),
+    Decided(Response),
+}
+
+impl Inner<'_> {
+    async fn handle(self, x: &mut Exchange<'_>) -> Response {
+        match self {
+            Self::Found(Found::Route(route)) => route.handler.handle(x).await,
+            Self::Found(Found::Options(_, allow)) => {
+                Response::new(StatusCode::NO_CONTENT).with(&name::ALLOW, allow)
+            }
+            Self::Found(Found::MethodNotAllowed(allow)) => {
+                Response::error(StatusCode::METHOD_NOT_ALLOWED, Why::MethodNotAllowed)
+                    .with(&name::ALLOW, allow)
+            }
+            Self::Found(Found::NotFound) => Response::error(StatusCode::NOT_FOUND, Why::RouteNone),
+            Self::Decided(response) => response,
+        }
+    }
+}
+
+async fn run<'t>(
+    x: &mut Exchange<'t>,
+    chain: &'t Chain,
+    inner: Inner<'t>,
+    gone: impl FnMut(&mut Context<'_>) -> Poll<Why>,
+) -> Answer<'t> {
+    x.locals.counters.exchanges_begun.add(1);
+    let mut entered = Entered::default();
+    let made = {
+        let making = async {
+            match chain.on_request(x, &mut entered).await {
+                Some(response) => response,
+                None => inner.handle(x).await,
+            }
+        };
+        let mut making = pin!(making);
+        let mut gone = gone;
+        std::future::poll_fn(move |cx| poll_made(making.as_mut(), &mut gone, cx)).await
+    };
+    let mut response = match made {
+        Made::Response(response) => response,
+        // Nobody reads it; the status is for the log (499 is what operators know from nginx).
+        Made::Gone(why) => {
+            x.why = Some(why);
+            let status = StatusCode::new(499).unwrap_or(StatusCode::BAD_REQUEST);
+            Response {
+                why: Some(why),
+                ..Response::new(status)
+            }
+            .closing()
+        }
+        Made::Panic(panic) => {
+            x.locals.counters.panics.add(1);
+            error!(
+                route = x.route,
+                panic = message(&*panic),
+                "an exchange panicked"
+            );
+            Response::error(StatusCode::INTERNAL_SERVER_ERROR, Why::Panic).closing()
+        }
+    };
+    chain.on_response(entered, x, &mut response);
+    if let Some(why) = response.why {
+        x.why = Some(why);
+    }
+    Answer {
+        response,
+        chain,
+        entered,
+    }
+}
+
+enum Made {
+    Response(Response),
+    Gone(Why),
+    Panic(Box<dyn Any + Send>),
+}
+
+/// Polls the handler, catching its panic; looks whether the client is still there only when the
+/// handler waits.
+fn poll_made(
+    making: Pin<&mut impl Future<Output = Response>>,
+    gone: &mut impl FnMut(&mut Context<'_>) -> Poll<Why>,
+    cx: &mut Context<'_>,
+) -> Poll<Made> {
+    match catch_unwind(AssertUnwindSafe(|| making.poll(cx))) {
+        Ok(Poll::Ready(response)) => Poll::Ready(Made::Response(response)),
+        Ok(Poll::Pending) => gone(cx).map(Made::Gone),
+        Err(panic) => Poll::Ready(Made::Panic(panic)),
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    match panic.downcast_ref::<&str>() {
+        Some(text) => text,
+        None => panic
+            .downcast_ref::<String>()
+            .map_or("no message", String::as_str),
+    }
+}

@@ -1,0 +1,234 @@
+//! The content of a request, read from its connection when someone asks for it.
+
+use std::cell::Cell;
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::connection::Connection;
+use crate::clock;
+use crate::exchange::{BodyError, BodyStream, Why};
+use crate::http::Headers;
+use crate::http::h1::chunked::Decoder;
+use crate::http::h1::error::ParseError;
+use crate::http::h1::framing::Framing;
+use crate::sys::transport::More;
+
+/// How much of a body is read at once: large enough that a system call is small beside it.
+const PIECE: usize = 64 * 1024;
+/// The minimum rate is measured after this much waiting for the client.
+const RATE_GRACE: Duration = Duration::from_secs(30);
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// What the connection loop knows of a body that a handler has.
+#[derive(Debug, Default)]
+pub struct BodyProgress {
+    /// Bytes of content received.
+    pub received: Cell<u64>,
+    /// The body was read to its end: the next byte is a head.
+    pub complete: Cell<bool>,
+    /// Why it ended before its end.
+    pub failed: Cell<Option<Why>>,
+    /// The client waits for a 100 and has not been sent one.
+    pub expects_continue: Cell<bool>,
+}
+
+/// The content of a request.
+#[derive(Debug)]
+pub struct RequestBody {
+    connection: Rc<Connection>,
+    progress: Rc<BodyProgress>,
+    coding: Coding,
+    limit: u64,
+    waited: Duration,
+    waiting: Option<Instant>,
+    interim: usize,
+}
+
+#[derive(Debug)]
+enum Coding {
+    Length(u64),
+    Chunked(Box<Decoder>),
+}
+
+impl RequestBody {
+    /// The content framed like this; `None` if there is none. More than `limit` bytes are an
+    /// error.
+    pub fn new(
+        connection: &Rc<Connection>,
+        framing: Framing,
+        limit: u64,
+        progress: &Rc<BodyProgress>,
+    ) -> Option<Self> {
+        let coding = match framing {
+            // A request never ends with its connection.
+            Framing::None | Framing::UntilClose => return None,
+            Framing::Length(length) => Coding::Length(length),
+            Framing::Chunked => Coding::Chunked(Box::default()),
+        };
+        Some(Self {
+            connection: Rc::clone(connection),
+            progress: Rc::clone(progress),
+            coding,
+            limit,
+            waited: Duration::ZERO,
+            waiting: None,
+            interim: 0,
+        })
+    }
+
+    /// Sends the 100 (Continue) that the client waits for.
+    fn poll_continue(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Why>> {
+        while self.progress.expects_continue.get() {
+            let rest = CONTINUE.get(self.interim..).unwrap_or_default();
+            let written = ready!(self.connection.transport.poll_write(
+                cx,
+                &[IoSlice::new(rest)],
+                More::No
+            ));
+            self.interim += written.map_err(|_| Why::ClientAbort)?;
+            self.progress
+                .expects_continue
+                .set(self.interim < CONTINUE.len());
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes the next piece of content out of what was received.
+    fn take(&mut self) -> Result<Option<Bytes>, Why> {
+        let mut input = self.connection.input.borrow_mut();
+        let filled = input.filled();
+        let (piece, consumed) = match &mut self.coding {
+            Coding::Length(left) => {
+                let count = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(filled.len());
+                *left -= count as u64;
+                (
+                    Bytes::copy_from_slice(filled.get(..count).unwrap_or_default()),
+                    count,
+                )
+            }
+            Coding::Chunked(decoder) => {
+                let (mut consumed, mut piece) = (0, Bytes::new());
+                while piece.is_empty() && !decoder.is_done() {
+                    let rest = filled.get(consumed..).unwrap_or_default();
+                    let step = decoder.decode(rest).map_err(why)?;
+                    piece = Bytes::copy_from_slice(rest.get(step.data).unwrap_or_default());
+                    consumed += step.consumed;
+                    if step.consumed == 0 {
+                        break;
+                    }
+                }
+                (piece, consumed)
+            }
+        };
+        input.consume(consumed);
+        drop(input);
+        let received = self.progress.received.get() + piece.len() as u64;
+        self.progress.received.set(received);
+        if received > self.limit {
+            return Err(Why::BodyTooLarge);
+        }
+        Ok((!piece.is_empty()).then_some(piece))
+    }
+
+    fn is_complete(&self) -> bool {
+        match &self.coding {
+            Coding::Length(left) => *left == 0,
+            Coding::Chunked(decoder) => decoder.is_done(),
+        }
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Why>> {
+        ready!(self.poll_continue(cx))?;
+        let limits = &self.connection.listening.snapshot().generation.limits;
+        let filled = self.connection.poll_fill(cx, Why::BodyTimeout);
+        let Poll::Ready(filled) = filled else {
+            if self.waiting.is_none() {
+                self.waiting = Some(clock::now());
+                self.connection.read_deadline.set(limits.body_idle_timeout);
+                // Set after the poll above, so registered by polling once more.
+                if let Poll::Ready(why) = self.connection.poll_give_up(cx, Why::BodyTimeout) {
+                    return Poll::Ready(Err(why));
+                }
+            }
+            return Poll::Pending;
+        };
+        if let Some(since) = self.waiting.take() {
+            self.waited += clock::now().saturating_duration_since(since);
+            self.connection.read_deadline.clear();
+        }
+        if filled? == 0 {
+            return Poll::Ready(Err(Why::ClientAbort));
+        }
+        let slowest = limits.body_min_rate.saturating_mul(self.waited.as_secs());
+        if self.waited > RATE_GRACE && self.progress.received.get() < slowest {
+            return Poll::Ready(Err(Why::BodyTooSlow));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Why>>> {
+        loop {
+            match self.take() {
+                Ok(Some(piece)) => {
+                    self.progress.complete.set(self.is_complete());
+                    return Poll::Ready(Some(Ok(piece)));
+                }
+                Ok(None) if self.is_complete() => {
+                    self.progress.complete.set(true);
+                    return Poll::Ready(None);
+                }
+                Ok(None) => {}
+                Err(why) => return Poll::Ready(Some(Err(why))),
+            }
+            if let Err(why) = ready!(self.poll_more(cx)) {
+                return Poll::Ready(Some(Err(why)));
+            }
+        }
+    }
+}
+
+impl BodyStream for RequestBody {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        self.poll_piece(cx).map(|piece| {
+            piece.map(|piece| {
+                piece.map_err(|why| {
+                    self.progress.failed.set(Some(why));
+                    BodyError(why)
+                })
+            })
+        })
+    }
+
+    fn length(&self) -> Option<u64> {
+        match &self.coding {
+            Coding::Length(left) => Some(*left),
+            Coding::Chunked(_) => None,
+        }
+    }
+
+    fn trailers(&mut self) -> Option<Headers> {
+        match &mut self.coding {
+            Coding::Length(_) => None,
+            Coding::Chunked(decoder) => decoder.trailers(),
+        }
+    }
+}
+
+fn why(error: ParseError) -> Why {
+    match error {
+        ParseError::TrailersTooLarge => Why::HeadTooLarge,
+        _ => Why::BadChunk,
+    }
+}
+
+/// How large a piece of a body is read at once.
+pub const fn piece() -> usize {
+    PIECE
+}

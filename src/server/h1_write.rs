@@ -1,0 +1,378 @@
+//! Writing a response: one system call where one is enough, `sendfile` for files.
+
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+
+use super::connection::Connection;
+use crate::exchange::{Body, BodyStream, FileSlice, Part, Response, Why};
+use crate::http::h1::chunked::{CHUNK_END, write_chunk_head, write_last};
+use crate::http::h1::encode::{BodyLength, ConnectionOption, HeadOptions, write_response_head};
+use crate::http::{StatusCode, Version};
+use crate::sys::transport::More;
+
+/// Content up to this size is copied behind its head: cheaper than a second slice.
+const COPIED_MAX: usize = 16 * 1024;
+/// Pipelined responses are gathered up to this size before they are written.
+const GATHERED_MAX: usize = 64 * 1024;
+/// Bytes a `sendfile` call is asked for: bounds how long one connection holds the worker.
+const SLICE: u64 = 512 * 1024;
+
+/// What of the request shapes its response.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// The version the client spoke.
+    pub version: Version,
+    /// The request was HEAD: no content is sent.
+    pub is_head: bool,
+    /// The connection goes on behind it.
+    pub keep: bool,
+    /// The `Server` field.
+    pub server: Option<&'a str>,
+}
+
+/// What became of a response.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// Bytes of content that went out.
+    pub body: u64,
+    /// All of it did (or waits in the output), and the connection can go on.
+    pub complete: bool,
+    /// Why not.
+    pub why: Option<Why>,
+}
+
+/// Encodes a response and writes its content. Short responses stay in `output`, so that those to
+/// pipelined requests go out together.
+pub async fn write(
+    connection: &Rc<Connection>,
+    output: &mut Vec<u8>,
+    response: &mut Response,
+    options: &Options<'_>,
+) -> Sent {
+    let body = std::mem::take(&mut response.body);
+    let length = framing(response, &body, options);
+    let until_close = length == BodyLength::Untold
+        && matches!(body, Body::Stream(_))
+        && !options.is_head
+        && !response.status.forbids_content();
+    let date = connection.worker.date();
+    let head = HeadOptions {
+        date: &date,
+        server: options.server,
+        connection: match (options.keep && !until_close, options.version) {
+            _ if matches!(body, Body::Tunnel(_)) => ConnectionOption::Upgrade,
+            (false, _) => ConnectionOption::Close,
+            (true, Version::Http10) => ConnectionOption::KeepAlive,
+            (true, _) => ConnectionOption::Unsaid,
+        },
+        body: length,
+    };
+    write_response_head(output, response.status, &response.headers, &head);
+    if (options.is_head || response.status.forbids_content()) && !matches!(body, Body::Tunnel(_)) {
+        return done(connection, output, 0).await;
+    }
+    let mut sent = 0;
+    let result = match body {
+        Body::Empty => Ok(()),
+        Body::Bytes(bytes) => write_bytes(connection, output, &bytes, &mut sent).await,
+        Body::File(slice) => write_file(connection, output, &slice, &mut sent).await,
+        Body::Parts(parts) => write_parts(connection, output, &parts, &mut sent).await,
+        Body::Stream(stream) => {
+            let chunked = length == BodyLength::Chunked;
+            write_stream(connection, output, stream, chunked, &mut sent).await
+        }
+        Body::Tunnel(tunnel) => {
+            return match flush(connection, output).await {
+                Ok(()) => {
+                    let early = Bytes::from(connection.input.borrow_mut().take());
+                    let end = tunnel.run(Rc::clone(&connection.transport), early).await;
+                    Sent {
+                        body: end.sent,
+                        complete: false,
+                        why: end.why,
+                    }
+                }
+                Err(why) => Sent {
+                    body: 0,
+                    complete: false,
+                    why: Some(why),
+                },
+            };
+        }
+    };
+    match result {
+        Ok(()) => {
+            let mut done = done(connection, output, sent).await;
+            done.complete &= !until_close;
+            done
+        }
+        Err(why) => {
+            // What is half-sent must not look whole: nothing more is written.
+            output.clear();
+            Sent {
+                body: sent,
+                complete: false,
+                why: Some(why),
+            }
+        }
+    }
+}
+
+async fn done(connection: &Rc<Connection>, output: &mut Vec<u8>, body: u64) -> Sent {
+    if output.len() > GATHERED_MAX
+        && let Err(why) = flush(connection, output).await
+    {
+        return Sent {
+            body,
+            complete: false,
+            why: Some(why),
+        };
+    }
+    Sent {
+        body,
+        complete: true,
+        why: None,
+    }
+}
+
+/// RFC 9112 §6: how the client will find the end of the content.
+fn framing(response: &Response, body: &Body, options: &Options<'_>) -> BodyLength {
+    let status = response.status;
+    if status.is_informational() || status == StatusCode::NO_CONTENT {
+        return BodyLength::Untold;
+    }
+    if status == StatusCode::NOT_MODIFIED {
+        return BodyLength::Untold;
+    }
+    if options.is_head
+        && let Some(length) = response.head_length
+    {
+        return BodyLength::Length(length);
+    }
+    match body.length() {
+        Some(_) if options.is_head && matches!(body, Body::Empty) && status.is_success() => {
+            // A HEAD whose length nobody told: saying 0 would be a lie.
+            BodyLength::Untold
+        }
+        Some(length) => BodyLength::Length(length),
+        None if options.version == Version::Http10 => BodyLength::Untold,
+        None => BodyLength::Chunked,
+    }
+}
+
+/// Writes everything in `output`.
+pub async fn flush(connection: &Rc<Connection>, output: &mut Vec<u8>) -> Result<(), Why> {
+    if output.is_empty() {
+        return Ok(());
+    }
+    let written = write_all(connection, &[output], More::No).await;
+    output.clear();
+    written
+}
+
+async fn write_bytes(
+    connection: &Rc<Connection>,
+    output: &mut Vec<u8>,
+    bytes: &[u8],
+    sent: &mut u64,
+) -> Result<(), Why> {
+    if bytes.len() <= COPIED_MAX {
+        output.extend_from_slice(bytes);
+    } else {
+        write_all(connection, &[output, bytes], More::No).await?;
+        output.clear();
+    }
+    *sent += bytes.len() as u64;
+    Ok(())
+}
+
+async fn write_parts(
+    connection: &Rc<Connection>,
+    output: &mut Vec<u8>,
+    parts: &[Part],
+    sent: &mut u64,
+) -> Result<(), Why> {
+    for part in parts {
+        match part {
+            Part::Bytes(bytes) => write_bytes(connection, output, bytes, sent).await?,
+            Part::File(slice) => write_file(connection, output, slice, sent).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn write_file(
+    connection: &Rc<Connection>,
+    output: &mut Vec<u8>,
+    slice: &FileSlice,
+    sent: &mut u64,
+) -> Result<(), Why> {
+    if !output.is_empty() {
+        write_all(connection, &[output], More::Follows).await?;
+        output.clear();
+    }
+    let (mut offset, end) = (slice.offset, slice.offset.saturating_add(slice.length));
+    while offset < end {
+        let from = offset;
+        let count = usize::try_from((end - offset).min(SLICE)).unwrap_or(usize::MAX);
+        load(connection, slice, offset, count).await?;
+        let mut blocked = false;
+        let result = std::future::poll_fn(|cx| {
+            let polled = connection
+                .transport
+                .poll_send_file(cx, &slice.file, &mut offset, count);
+            poll_write_deadline(connection, polled, &mut blocked, cx)
+        })
+        .await?;
+        if result == 0 {
+            return Err(Why::FileTruncated);
+        }
+        *sent += offset - from;
+    }
+    Ok(())
+}
+
+/// Has the kernel read this part of the file from the disk, if it is not in memory, on a thread
+/// that may wait for it.
+async fn load(
+    connection: &Rc<Connection>,
+    slice: &FileSlice,
+    offset: u64,
+    count: usize,
+) -> Result<(), Why> {
+    use rustix::io::ReadWriteFlags;
+    let last = offset + count as u64 - 1;
+    let mut byte = [0_u8; 1];
+    let mut into = [std::io::IoSliceMut::new(&mut byte)];
+    match rustix::io::preadv2(&slice.file, &mut into, last, ReadWriteFlags::NOWAIT) {
+        Err(rustix::io::Errno::AGAIN) => {}
+        // In memory, or an answer that sendfile will give as well.
+        Ok(_) | Err(_) => return Ok(()),
+    }
+    let file = std::sync::Arc::clone(&slice.file);
+    let read = connection.worker.locals.blocking.run(move || {
+        let mut scratch = vec![0; 64 * 1024];
+        let mut at = offset;
+        while at <= last {
+            match std::os::unix::fs::FileExt::read_at(&*file, &mut scratch, at) {
+                Ok(0) | Err(_) => return,
+                Ok(count) => at += count as u64,
+            }
+        }
+    });
+    read.await.map_err(|_| Why::Overloaded)
+}
+
+async fn write_stream(
+    connection: &Rc<Connection>,
+    output: &mut Vec<u8>,
+    mut stream: Box<dyn BodyStream>,
+    chunked: bool,
+    sent: &mut u64,
+) -> Result<(), Why> {
+    loop {
+        // What is there goes out before waiting for more.
+        let next = std::future::poll_fn(|cx| match stream.poll_chunk(cx) {
+            Poll::Ready(next) => Poll::Ready(Some(next)),
+            Poll::Pending if output.is_empty() => {
+                if connection.is_cut() {
+                    return Poll::Ready(Some(Some(Err(crate::exchange::BodyError(
+                        Why::DrainTimeout,
+                    )))));
+                }
+                // Registers for the word that the drain time is up.
+                drop(connection.read_deadline.poll_past(cx));
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await;
+        match next {
+            None => flush(connection, output).await?,
+            Some(Some(Ok(piece))) => {
+                *sent += piece.len() as u64;
+                if chunked {
+                    write_chunk_head(output, piece.len());
+                }
+                let end: &[u8] = if chunked { CHUNK_END } else { b"" };
+                if piece.len() <= COPIED_MAX {
+                    output.extend_from_slice(&piece);
+                    output.extend_from_slice(end);
+                } else {
+                    write_all(connection, &[output, &piece, end], More::No).await?;
+                    output.clear();
+                }
+                if output.len() > GATHERED_MAX {
+                    flush(connection, output).await?;
+                }
+            }
+            Some(Some(Err(error))) => {
+                // The client must see that it is cut: it gets what came, and no end.
+                flush(connection, output).await?;
+                return Err(error.0);
+            }
+            Some(None) => {
+                if chunked {
+                    write_last(output, stream.trailers().as_ref());
+                }
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Writes all of these slices, waiting no longer than the client's deadline.
+async fn write_all(connection: &Rc<Connection>, parts: &[&[u8]], more: More) -> Result<(), Why> {
+    let total: usize = parts.iter().map(|part| part.len()).sum();
+    let mut done = 0;
+    let mut blocked = false;
+    while done < total {
+        done += std::future::poll_fn(|cx| {
+            let mut slices = [IoSlice::new(&[]); 3];
+            let mut used = 0;
+            let mut skip = done;
+            for part in parts {
+                let rest = part.get(skip.min(part.len())..).unwrap_or_default();
+                skip = skip.saturating_sub(part.len());
+                if !rest.is_empty() && used < slices.len() {
+                    slices[used] = IoSlice::new(rest);
+                    used += 1;
+                }
+            }
+            let polled = connection.transport.poll_write(cx, &slices[..used], more);
+            poll_write_deadline(connection, polled, &mut blocked, cx)
+        })
+        .await?;
+    }
+    if blocked {
+        connection.write_deadline().clear();
+    }
+    Ok(())
+}
+
+/// What a write came to; sets the deadline when it first has to wait.
+fn poll_write_deadline(
+    connection: &Connection,
+    polled: Poll<std::io::Result<usize>>,
+    blocked: &mut bool,
+    cx: &Context<'_>,
+) -> Poll<Result<usize, Why>> {
+    if let Poll::Ready(written) = polled {
+        if std::mem::take(blocked) {
+            connection.write_deadline().clear();
+        }
+        return Poll::Ready(written.map_err(|_| Why::ClientAbort));
+    }
+    if connection.is_cut() {
+        return Poll::Ready(Err(Why::DrainTimeout));
+    }
+    if !std::mem::replace(blocked, true) {
+        let limits = &connection.listening.snapshot().generation.limits;
+        connection.write_deadline().set(limits.write_idle_timeout);
+    }
+    ready!(connection.write_deadline().poll_past(cx));
+    Poll::Ready(Err(Why::WriteTimeout))
+}

@@ -1,0 +1,172 @@
+//! Accepting: adopt a bound socket, take what comes, back off when descriptors run out.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Notify;
+use tracing::{debug, warn};
+
+use super::connection::{self, Connection};
+use super::mailbox::Socket;
+use super::snapshot::Listening;
+use super::worker::Worker;
+use crate::clock;
+use crate::sys::transport::{More, Transport};
+
+/// The first and the longest pause after the kernel had no descriptor or memory for us. Short
+/// enough to be back soon, long enough not to spin; doubled from the one to the other.
+const PAUSE_FIRST: Duration = Duration::from_millis(5);
+const PAUSE_LONGEST: Duration = Duration::from_secs(1);
+
+/// How often the log may tell that accepting fails.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
+const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    Content-Type: application/json\r\nContent-Length: 31\r\nRetry-After: 1\r\n\
+    Connection: close\r\n\r\n{\"error\":\"Service Unavailable\"}";
+
+/// A listening socket of this worker.
+#[derive(Debug)]
+pub enum Acceptor {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A unix stream socket.
+    Unix(UnixListener),
+}
+
+impl Acceptor {
+    /// Makes a bound, non-blocking socket one of this runtime's.
+    ///
+    /// # Errors
+    /// The reactor has no room for it.
+    pub fn adopt(socket: Socket) -> io::Result<Self> {
+        Ok(match socket {
+            Socket::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?),
+            Socket::Unix(listener) => Self::Unix(UnixListener::from_std(listener)?),
+        })
+    }
+
+    async fn accept(&self) -> io::Result<(Transport, SocketAddr)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((Transport::Tcp(stream), peer))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Transport::Unix(stream), UNIX_PEER))
+            }
+        }
+    }
+}
+
+/// The peer of a unix socket has no address.
+const UNIX_PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// Accepts until told to stop, then takes what the kernel has queued and closes.
+pub async fn accept(
+    acceptor: Acceptor,
+    worker: Rc<Worker>,
+    listening: Rc<Listening>,
+    stop: Rc<Notify>,
+) {
+    let mut pause = PAUSE_FIRST;
+    let mut warned = None;
+    let mut stopping = false;
+    loop {
+        let Some(accepted) = next(&acceptor, &stop, &mut stopping).await else {
+            return;
+        };
+        match accepted {
+            Ok((transport, peer)) => {
+                pause = PAUSE_FIRST;
+                begin(transport, peer, &worker, &listening);
+            }
+            Err(error) if is_of_one_connection(&error) => {
+                debug!(%error, listener = ?listening.bind, "a connection was gone before it was accepted");
+            }
+            Err(error) => {
+                let now = clock::now();
+                let due = warned.is_none_or(|last| now.duration_since(last) >= WARNING_INTERVAL);
+                if due {
+                    warned = Some(now);
+                    warn!(%error, listener = ?listening.bind, "cannot accept connections, backing off");
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_LONGEST);
+            }
+        }
+    }
+}
+
+/// The next connection; `None` once told to stop and nothing is queued any more.
+async fn next(
+    acceptor: &Acceptor,
+    stop: &Notify,
+    stopping: &mut bool,
+) -> Option<io::Result<(Transport, SocketAddr)>> {
+    let mut accept = pin!(acceptor.accept());
+    let mut stopped = pin!(stop.notified());
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(accepted) = accept.as_mut().poll(cx) {
+            return Poll::Ready(Some(accepted));
+        }
+        *stopping = *stopping || stopped.as_mut().poll(cx).is_ready();
+        if *stopping {
+            Poll::Ready(None)
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// Whether the error is about the one connection that was to be accepted (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+    )
+}
+
+fn begin(transport: Transport, peer: SocketAddr, worker: &Rc<Worker>, listening: &Rc<Listening>) {
+    let counters = &worker.locals.counters;
+    counters.connections_accepted.add(1);
+    let snapshot = listening.snapshot();
+    if worker.open.get() >= snapshot.generation.limits.connections {
+        counters.connections_refused.add(1);
+        refuse(&transport);
+        return;
+    }
+    if let Transport::Tcp(stream) = &transport {
+        // Without it small responses would wait for the client's delayed acknowledgements.
+        // Fails only on a connection that is gone, which the first read will tell.
+        drop(stream.set_nodelay(true));
+    }
+    let connection = Connection::new(transport, peer, Rc::clone(worker), Rc::clone(listening));
+    tokio::task::spawn_local(connection::serve(connection));
+}
+
+/// 503 and close. What the client has sent is read first, so that closing does not reset the
+/// connection before it has read the answer.
+fn refuse(transport: &Transport) {
+    let mut sent = Vec::with_capacity(4096);
+    // Best effort on a connection that is refused: there is nobody to tell of a failure.
+    drop(transport.try_io(tokio::io::Interest::READABLE, || Ok(())));
+    drop(transport.try_read(&mut sent));
+    drop(transport.try_write(&[IoSlice::new(OVERLOADED)], More::No));
+    drop(transport.shutdown_write());
+}
