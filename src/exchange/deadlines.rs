@@ -142,6 +142,16 @@ impl Deadline {
         }
     }
 
+    /// Due `after` from now at the latest.
+    pub fn shorten(&self, after: Duration) {
+        let now = self.list.millis(clock::now());
+        let due = self.list.slots.borrow()[self.key].due;
+        let left = Duration::from_millis(due.saturating_sub(now));
+        if due == NEVER || left > after {
+            self.set(after);
+        }
+    }
+
     /// Never due.
     pub fn clear(&self) {
         self.list.slots.borrow_mut()[self.key].due = NEVER;

@@ -1,10 +1,10 @@
 //! One accepted socket: idle without a buffer, busy with one.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::h1;
 use super::snapshot::Listening;
@@ -135,6 +135,10 @@ impl Drop for Connection {
     }
 }
 
+/// How long a connection that has not carried a request yet may take to send one while the
+/// worker drains: a round trip or two.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
 const UNKNOWN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Serves a connection to its end: waits with a small future and no buffer, serves what comes
@@ -162,8 +166,12 @@ fn poll_readable(connection: &Connection, cx: &mut Context<'_>) -> Poll<bool> {
     }
     let ending =
         connection.worker.phase.get() != Phase::Serving || !connection.listening.is_current();
-    if ending && connection.requests.get() > 0 {
-        return Poll::Ready(false);
+    if ending {
+        if connection.requests.get() > 0 {
+            return Poll::Ready(false);
+        }
+        // It was accepted a moment ago: its request may be on the way.
+        connection.read_deadline.shorten(LAST_CALL);
     }
     connection
         .poll_give_up(cx, Why::HeaderTimeout)
@@ -239,9 +247,4 @@ impl Buffers {
         self.input.clear();
         self.output.capacity() <= KEPT_MAX && self.input.capacity() <= KEPT_MAX
     }
-}
-
-/// An error of the socket, as the log calls it.
-pub fn aborted(_: io::Error) -> Why {
-    Why::ClientAbort
 }

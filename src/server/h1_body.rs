@@ -17,8 +17,6 @@ use crate::http::h1::error::ParseError;
 use crate::http::h1::framing::Framing;
 use crate::sys::transport::More;
 
-/// How much of a body is read at once: large enough that a system call is small beside it.
-const PIECE: usize = 64 * 1024;
 /// The minimum rate is measured after this much waiting for the client.
 const RATE_GRACE: Duration = Duration::from_secs(30);
 
@@ -226,9 +224,4 @@ fn why(error: ParseError) -> Why {
         ParseError::TrailersTooLarge => Why::HeadTooLarge,
         _ => Why::BadChunk,
     }
-}
-
-/// How large a piece of a body is read at once.
-pub const fn piece() -> usize {
-    PIECE
 }

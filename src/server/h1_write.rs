@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use super::connection::Connection;
-use crate::exchange::{Body, BodyStream, FileSlice, Part, Response, Why};
+use crate::exchange::{Body, BodyError, BodyStream, FileSlice, Part, Response, Why};
 use crate::http::h1::chunked::{CHUNK_END, write_chunk_head, write_last};
 use crate::http::h1::encode::{BodyLength, ConnectionOption, HeadOptions, write_response_head};
 use crate::http::{StatusCode, Version};
@@ -277,16 +277,9 @@ async fn write_stream(
         // What is there goes out before waiting for more.
         let next = std::future::poll_fn(|cx| match stream.poll_chunk(cx) {
             Poll::Ready(next) => Poll::Ready(Some(next)),
-            Poll::Pending if output.is_empty() => {
-                if connection.is_cut() {
-                    return Poll::Ready(Some(Some(Err(crate::exchange::BodyError(
-                        Why::DrainTimeout,
-                    )))));
-                }
-                // Registers for the word that the drain time is up.
-                drop(connection.read_deadline.poll_past(cx));
-                Poll::Pending
-            }
+            Poll::Pending if output.is_empty() => connection
+                .poll_give_up(cx, Why::BodyTimeout)
+                .map(|why| Some(Some(Err(BodyError(why))))),
             Poll::Pending => Poll::Ready(None),
         })
         .await;

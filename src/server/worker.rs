@@ -37,6 +37,7 @@ pub struct Worker {
     pub cut: Cell<u64>,
     changed: Notify,
     connections: Cell<u64>,
+    #[expect(clippy::vec_box, reason = "taken and given back whole, as one pointer")]
     buffers: RefCell<Vec<Box<Buffers>>>,
     date: Cell<(u64, [u8; 29])>,
 }

@@ -1,0 +1,251 @@
+//! Reading a request head, and what must hold before it is routed.
+
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Instant;
+
+use super::connection::{Buffers, Connection};
+use super::h1_body::{BodyProgress, RequestBody};
+use super::h1_write;
+use super::snapshot::Snapshot;
+use crate::clock;
+use crate::exchange::{Response, Why};
+use crate::generation::Limits;
+use crate::http::h1::ParseError;
+use crate::http::h1::framing::{Framing, request_framing};
+use crate::http::h1::head::HeadLimits;
+use crate::http::{Method, StatusCode, Version, name};
+
+/// What reading a head came to.
+pub(super) enum Head {
+    Complete {
+        started: Instant,
+    },
+    /// Nothing there, and nothing begun.
+    Idle,
+    /// The client has ended.
+    Closed,
+    /// Refused, with the reason.
+    Refused {
+        started: Instant,
+        error: Refusal,
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) reason: &'static str,
+    pub(super) why: Why,
+}
+
+/// Reads a head. What is to be written is written before waiting.
+pub(super) async fn read_head(connection: &Rc<Connection>, buffers: &mut Buffers) -> Head {
+    let mut started = None;
+    let snapshot = connection.listening.snapshot();
+    let limits = &snapshot.generation.limits;
+    let head_limits = HeadLimits {
+        request_line: limits.request_line,
+        headers: limits.headers,
+        header_count: limits.header_count,
+    };
+    loop {
+        if let Some(head) = parse_head(connection, buffers, &head_limits, &mut started) {
+            return head;
+        }
+        if h1_write::flush(connection, &mut buffers.output)
+            .await
+            .is_err()
+        {
+            return Head::Closed;
+        }
+        let begun = started.is_some();
+        let mut armed = false;
+        let filled = std::future::poll_fn(|cx| {
+            if let Poll::Ready(filled) = connection.poll_fill(cx, Why::HeaderTimeout) {
+                return Poll::Ready(Some(filled));
+            }
+            if !begun {
+                return Poll::Ready(None);
+            }
+            if !std::mem::replace(&mut armed, true) {
+                connection
+                    .read_deadline
+                    .set(limits.header_timeout.saturating_sub(elapsed(started)));
+                if let Poll::Ready(why) = connection.poll_give_up(cx, Why::HeaderTimeout) {
+                    return Poll::Ready(Some(Err(why)));
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+        match (filled, started) {
+            (None, _) => return Head::Idle,
+            (Some(Ok(0) | Err(Why::ClientAbort)), _) | (Some(Err(_)), None) => {
+                return Head::Closed;
+            }
+            (Some(Ok(_)), _) => {}
+            (Some(Err(why)), Some(started)) => {
+                let error = Refusal {
+                    status: StatusCode::REQUEST_TIMEOUT,
+                    reason: "the request head did not come in time",
+                    why,
+                };
+                return Head::Refused { started, error };
+            }
+        }
+    }
+}
+
+/// Parses what was received; `None` if more is needed.
+fn parse_head(
+    connection: &Connection,
+    buffers: &mut Buffers,
+    limits: &HeadLimits,
+    started: &mut Option<Instant>,
+) -> Option<Head> {
+    let mut input = connection.input.borrow_mut();
+    if input.is_empty() {
+        return None;
+    }
+    let started = *started.get_or_insert_with(clock::now);
+    match buffers
+        .parser
+        .parse(input.filled(), limits, &mut buffers.head)
+    {
+        Ok(Some(consumed)) => {
+            input.consume(consumed);
+            connection.read_deadline.clear();
+            Some(Head::Complete { started })
+        }
+        Ok(None) => None,
+        Err(error) => Some(Head::Refused {
+            started,
+            error: error.into(),
+        }),
+    }
+}
+
+fn elapsed(started: Option<Instant>) -> std::time::Duration {
+    started.map_or_else(Default::default, |at| {
+        clock::now().saturating_duration_since(at)
+    })
+}
+
+/// What must hold before a request is routed, and its body.
+pub(super) fn prepare(
+    connection: &Rc<Connection>,
+    head: &crate::http::RequestHead,
+    snapshot: &Snapshot,
+    progress: &Rc<BodyProgress>,
+) -> Result<Option<RequestBody>, Refusal> {
+    let refusal = |status, reason, why| {
+        Err(Refusal {
+            status,
+            reason,
+            why,
+        })
+    };
+    let framing = request_framing(head.version, &head.headers)?;
+    if head.method == Method::Connect {
+        let reason = "this server is no tunnel: CONNECT is not implemented";
+        return refusal(StatusCode::NOT_IMPLEMENTED, reason, Why::BadMethod);
+    }
+    let limit = snapshot.generation.limits.body;
+    if matches!(framing, Framing::Length(length) if length > limit) {
+        let reason = "the content is larger than this server takes";
+        return refusal(StatusCode::CONTENT_TOO_LARGE, reason, Why::BodyTooLarge);
+    }
+    if let Some(expectation) = head.headers.get(&name::EXPECT) {
+        if !expectation.eq_ignore_ascii_case(b"100-continue") {
+            let reason = "the only expectation that can be met is 100-continue";
+            return refusal(StatusCode::EXPECTATION_FAILED, reason, Why::BadExpectation);
+        }
+        // RFC 9110 §10.1.1: not for HTTP/1.0, not once content has come, not without content.
+        let wanted = head.version != Version::Http10
+            && framing != Framing::None
+            && connection.input.borrow().is_empty();
+        progress.expects_continue.set(wanted);
+    }
+    Ok(RequestBody::new(connection, framing, limit, progress))
+}
+
+/// Whether the client and our limits want the connection to go on (RFC 9112 §9.3).
+pub(super) fn is_persistent(
+    connection: &Connection,
+    head: &crate::http::RequestHead,
+    limits: &Limits,
+) -> bool {
+    let most = limits.requests_per_connection;
+    if most != 0 && connection.requests.get() >= most {
+        return false;
+    }
+    if !head.headers.contains(&name::CONNECTION) {
+        return head.version != Version::Http10;
+    }
+    if head.headers.has_token(&name::CONNECTION, "close") {
+        return false;
+    }
+    head.version != Version::Http10 || head.headers.has_token(&name::CONNECTION, "keep-alive")
+}
+
+/// A body that broke its framing or its limits makes any answer to it void.
+pub(super) fn replace_if_body_failed(response: &mut Response, progress: &BodyProgress) {
+    let Some(why) = progress.failed.get() else {
+        return;
+    };
+    let (status, reason) = match why {
+        Why::BodyTooLarge => (
+            StatusCode::CONTENT_TOO_LARGE,
+            "the content is larger than this server takes",
+        ),
+        Why::BadChunk => (StatusCode::BAD_REQUEST, "the chunked coding is malformed"),
+        Why::HeadTooLarge => (
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the trailer fields are too large",
+        ),
+        Why::BodyTimeout | Why::BodyTooSlow => (
+            StatusCode::REQUEST_TIMEOUT,
+            "the content did not come in time",
+        ),
+        _ => {
+            response.close = true;
+            return;
+        }
+    };
+    *response = Response::error_text(status, reason).closing();
+    response.why = Some(why);
+}
+
+impl From<ParseError> for Refusal {
+    fn from(error: ParseError) -> Self {
+        let why = match error {
+            ParseError::Target => Why::BadTarget,
+            ParseError::Version => Why::BadVersion,
+            ParseError::TargetTooLong => Why::TargetTooLong,
+            ParseError::FieldsTooLarge
+            | ParseError::TooManyFields
+            | ParseError::TrailersTooLarge => Why::HeadTooLarge,
+            ParseError::HostMissing | ParseError::HostRepeated | ParseError::HostInvalid => {
+                Why::BadHost
+            }
+            ParseError::BothFramings | ParseError::ContentLength | ParseError::TransferEncoding => {
+                Why::BadFraming
+            }
+            ParseError::UnknownCoding => Why::UnknownCoding,
+            ParseError::Chunk => Why::BadChunk,
+            ParseError::StartLine
+            | ParseError::Method
+            | ParseError::LineEnd
+            | ParseError::FieldName
+            | ParseError::Fold
+            | ParseError::NoColon
+            | ParseError::FieldValue => Why::BadHead,
+        };
+        Self {
+            status: error.status(),
+            reason: error.reason(),
+            why,
+        }
+    }
+}
