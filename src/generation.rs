@@ -1,5 +1,6 @@
 //! One compiled configuration: immutable, numbered, shared by all workers.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -91,4 +92,14 @@ pub struct Limits {
     pub connections: usize,
     /// Requests a connection may carry; 0 for any number.
     pub requests_per_connection: u64,
+}
+
+impl fmt::Display for Bind {
+    /// As the file writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+        }
+    }
 }

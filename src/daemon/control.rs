@@ -208,7 +208,7 @@ impl Control {
         match self.phase {
             Phase::Draining { failed, .. } => self.finish(Because::AskedAgain, failed),
             Phase::Serving | Phase::Preparing | Phase::Publishing { .. } => {
-                self.drain(BTreeSet::new(), now);
+                self.drain(None, now);
                 vec![Action::Drain {
                     signal: Some(signal),
                 }]
@@ -223,24 +223,24 @@ impl Control {
             *failed = true;
             left.remove(&worker);
         } else {
-            self.drain(BTreeSet::from([worker]), now);
+            self.drain(Some(worker), now);
             actions.push(Action::Drain { signal: None });
         }
         actions.extend(self.finish_if_gone());
         actions
     }
 
-    fn drain(&mut self, dead: BTreeSet<usize>, now: Instant) {
+    fn drain(&mut self, dead: Option<usize>, now: Instant) {
         let longest = self.drain_timeout.saturating_add(CUT_TIMEOUT);
         self.phase = Phase::Draining {
             left: (0..self.workers)
-                .filter(|worker| !dead.contains(worker))
+                .filter(|&worker| dead != Some(worker))
                 .collect(),
             // A time too far to be named is as good as a day.
             due: now
                 .checked_add(longest)
                 .unwrap_or_else(|| now + Duration::from_hours(24)),
-            failed: !dead.is_empty(),
+            failed: dead.is_some(),
         };
         self.wanted = None;
         self.touched = None;

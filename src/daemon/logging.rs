@@ -67,10 +67,15 @@ impl Logging {
         })
     }
 
-    /// Logs like this from now on.
+    /// Every file that is logged to.
+    pub(super) fn files(&self) -> &LogFiles {
+        &self.files
+    }
+
+    /// Opens the place, to be logged to later.
     ///
     /// # Errors
-    /// The place cannot be opened; nothing has changed then.
+    /// The place cannot be opened.
     pub(super) fn open(&self, settings: &LogSettings) -> io::Result<Arc<LogFile>> {
         self.files.get(&settings.place)
     }

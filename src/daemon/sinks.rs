@@ -27,7 +27,7 @@ pub(super) struct LogFiles {
     opened: Mutex<BTreeMap<Place, Arc<LogFile>>>,
 }
 
-/// One place that is logged to. Its thread ends, having written everything, when it is dropped.
+/// One place that is logged to. Dropping it writes everything and ends its thread.
 pub(super) struct LogFile {
     writer: NonBlocking,
     reopener: Reopener,
@@ -35,7 +35,8 @@ pub(super) struct LogFile {
     /// How many losses were said so far, and when.
     complained: AtomicU64,
     complained_at: AtomicU64,
-    _guard: WorkerGuard,
+    /// Ends the thread when it is dropped.
+    guard: Mutex<Option<WorkerGuard>>,
 }
 
 impl LogFiles {
@@ -56,7 +57,7 @@ impl LogFiles {
             name: place.name(),
             complained: AtomicU64::new(0),
             complained_at: AtomicU64::new(0),
-            _guard: guard,
+            guard: Mutex::new(Some(guard)),
         });
         opened.insert(place.clone(), Arc::clone(&file));
         Ok(file)
@@ -76,9 +77,17 @@ impl LogFiles {
         self.lock().retain(|_, file| Arc::strong_count(file) > 1);
     }
 
-    /// Writes what is waiting, and closes everything that nobody else holds.
+    /// Writes what is waiting and ends the threads, whoever still holds a file. What is logged
+    /// after this is lost.
     pub(super) fn close(&self) {
-        self.lock().clear();
+        for file in self.lock().values() {
+            drop(
+                file.guard
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take(),
+            );
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Place, Arc<LogFile>>> {

@@ -29,7 +29,7 @@ pub(super) struct Watcher {
     interest: Arc<Mutex<Interest>>,
     /// Set with an event, so that there is one at a time.
     touched: Arc<AtomicBool>,
-    seen: BTreeMap<PathBuf, Stamp>,
+    seen: Seen,
 }
 
 /// What matters of all that happens in the watched folders.
@@ -42,7 +42,16 @@ struct Interest {
 }
 
 /// What tells one state of a file from another; `None` if it is not there.
-type Stamp = Option<(u64, u64, u64, i64, i64, u32)>;
+pub(super) type Stamp = Option<(u64, u64, u64, i64, i64, u32)>;
+
+/// The state of files at some moment.
+pub(super) type Seen = BTreeMap<PathBuf, Stamp>;
+
+/// The state of these files now.
+pub(super) fn look<'p>(files: impl IntoIterator<Item = &'p Path>) -> Seen {
+    let state = |path: &Path| (path.to_path_buf(), stamp(path));
+    files.into_iter().map(state).collect()
+}
 
 impl Watcher {
     /// Watches nothing yet.
@@ -80,12 +89,9 @@ impl Watcher {
         self.touched.store(false, Ordering::Relaxed);
     }
 
-    /// The state of these files, to be taken before they are read.
-    pub(super) fn look(&self) -> BTreeMap<PathBuf, Stamp> {
-        self.seen
-            .keys()
-            .map(|path| (path.clone(), stamp(path)))
-            .collect()
+    /// The state of the files now, to be taken before they are read.
+    pub(super) fn look(&self) -> Seen {
+        look(self.seen.keys().map(PathBuf::as_path))
     }
 
     /// Whether the files are in another state than the one they were read in.
@@ -95,12 +101,7 @@ impl Watcher {
 
     /// Watches these files and folders from now on, and no others. `before` is what
     /// [`Self::look`] gave before they were read: what changed since then counts as a change.
-    pub(super) fn watch(
-        &mut self,
-        files: &[PathBuf],
-        folders: &[PathBuf],
-        before: &BTreeMap<PathBuf, Stamp>,
-    ) {
+    pub(super) fn watch(&mut self, files: &[PathBuf], folders: &[PathBuf], before: &Seen) {
         let mut interest = Interest::default();
         let mut wanted = BTreeSet::new();
         for path in files.iter().chain(folders) {
@@ -150,8 +151,11 @@ impl Interest {
     fn matters(&self, event: &notify::Event) -> bool {
         let changes = match event.kind {
             EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
-            EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) => true,
-            EventKind::Any | EventKind::Other => true,
+            EventKind::Create(_)
+            | EventKind::Modify(_)
+            | EventKind::Remove(_)
+            | EventKind::Any
+            | EventKind::Other => true,
         };
         let known = |path: &PathBuf| {
             let folder = path.parent();

@@ -3,7 +3,8 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Sender, channel};
@@ -25,12 +26,17 @@ pub(super) type Sockets = Vec<(crate::generation::Bind, Socket)>;
 #[derive(Debug)]
 pub(super) struct Workers {
     list: Vec<Worker>,
+    /// Closed when the last thread has ended.
+    alive: Receiver<Never>,
 }
+
+/// Nothing is ever sent to say that a thread has ended.
+#[derive(Debug, PartialEq)]
+enum Never {}
 
 #[derive(Debug)]
 struct Worker {
     orders: Sender<Order>,
-    thread: JoinHandle<()>,
     counters: Arc<WorkerCounters>,
 }
 
@@ -46,6 +52,7 @@ impl Workers {
     ) -> io::Result<Self> {
         let blocking = start_pool(generation.blocking_threads, generation.blocking_queue)?;
         let workers = sockets.len();
+        let (lives, alive) = sync_channel(0);
         let mut list = Vec::with_capacity(workers);
         for (worker, sockets) in sockets.into_iter().enumerate() {
             let (orders, inbox) = channel(ORDERS_MAX);
@@ -62,16 +69,16 @@ impl Workers {
                 blocking: blocking.clone(),
                 counters: Arc::clone(&counters),
             };
-            let thread = thread::Builder::new()
+            let lives: SyncSender<Never> = lives.clone();
+            thread::Builder::new()
                 .name(format!("worker-{worker}"))
-                .spawn(move || run(setup))?;
-            list.push(Worker {
-                orders,
-                thread,
-                counters,
-            });
+                .spawn(move || {
+                    run(setup);
+                    drop(lives);
+                })?;
+            list.push(Worker { orders, counters });
         }
-        Ok(Self { list })
+        Ok(Self { list, alive })
     }
 
     /// How many there are.
@@ -107,13 +114,9 @@ impl Workers {
         }
     }
 
-    /// Waits until every thread has ended. Only after every worker has reported that it drained.
-    pub(super) fn join(self) {
-        for worker in self.list {
-            drop(worker.orders);
-            // A panic was reported when it happened.
-            drop(worker.thread.join());
-        }
+    /// Waits until every thread has ended, but no longer than this; whether they have.
+    pub(super) fn have_ended(&self, within: Duration) -> bool {
+        self.alive.recv_timeout(within) == Err(RecvTimeoutError::Disconnected)
     }
 
     /// How many connections are open.

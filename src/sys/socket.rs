@@ -20,6 +20,9 @@ use socket2::{Domain, SockAddr, Socket, Type};
 /// this and `net.core.somaxconn`, whose default is 4096 since Linux 5.4.
 const BACKLOG: i32 = 4096;
 
+/// The step that gives a socket its address.
+const BIND: &str = "bind";
+
 /// Why an address cannot be listened on.
 #[derive(Debug)]
 pub struct BindError {
@@ -75,7 +78,7 @@ fn tcp_socket(address: SocketAddr, reuse_port: bool) -> Result<Socket, BindError
     set().map_err(|error| BindError::new("set the socket's options", error))?;
     socket
         .bind(&SockAddr::from(address))
-        .map_err(|error| BindError::new("bind", error))?;
+        .map_err(|error| BindError::new(BIND, error))?;
     Ok(socket)
 }
 
@@ -117,7 +120,7 @@ impl UnixSocket {
             .map_err(|error| BindError::new("set the mode of the socket", error.into()))?;
         SockAddr::unix(path)
             .and_then(|address| socket.bind(&address))
-            .map_err(|error| BindError::new("bind", error))?;
+            .map_err(|error| BindError::new(BIND, error))?;
         let identity =
             identity(path).map_err(|error| BindError::new("look at the socket file", error))?;
         let bound = Self {
@@ -172,13 +175,13 @@ fn remove_stale(path: &Path) -> Result<(), BindError> {
     };
     if !file.file_type().is_socket() {
         let error = io::Error::other("a file that is no socket is there; it is left alone");
-        return Err(BindError::new("bind", error));
+        return Err(BindError::new(BIND, error));
     }
     match UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)
             .map_err(|error| BindError::new("remove the stale socket file", error)),
         // Also when we may not ask, or its backlog is full: it may be somebody's.
-        Ok(_) | Err(_) => Err(BindError::new("bind", rustix::io::Errno::ADDRINUSE.into())),
+        Ok(_) | Err(_) => Err(BindError::new(BIND, rustix::io::Errno::ADDRINUSE.into())),
     }
 }
 
@@ -195,7 +198,14 @@ impl BindError {
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}", self.step, self.error)
+        write!(f, "cannot {}: {}", self.step, self.error)?;
+        match self.error.kind() {
+            io::ErrorKind::AddrInUse => f.write_str("; somebody listens there already"),
+            io::ErrorKind::PermissionDenied if self.step == BIND => f.write_str(
+                "; ports below 1024 need CAP_NET_BIND_SERVICE, socket files a writable folder",
+            ),
+            _ => Ok(()),
+        }
     }
 }
 

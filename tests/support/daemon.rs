@@ -291,7 +291,7 @@ impl Daemon {
     fn read_status(&mut self, status: &str) {
         let listeners = status.split("; ").filter_map(|part| part.split_once('='));
         let addresses: BTreeMap<_, _> = listeners
-            .map(|(name, address)| (name.to_owned(), Address::parse(address)))
+            .filter_map(|(name, address)| Some((name.to_owned(), Address::parse(address)?)))
             .collect();
         if !addresses.is_empty() {
             self.addresses = addresses;
@@ -321,10 +321,10 @@ impl Drop for Daemon {
 }
 
 impl Address {
-    fn parse(text: &str) -> Self {
+    fn parse(text: &str) -> Option<Self> {
         match text.strip_prefix("unix:") {
-            Some(path) => Self::Unix(path.into()),
-            None => Self::Tcp(text.parse().unwrap()),
+            Some(path) => Some(Self::Unix(path.into())),
+            None => text.parse().ok().map(Self::Tcp),
         }
     }
 

@@ -141,10 +141,11 @@ impl Resolver<'_, '_> {
     fn in_the_way(&mut self, listener: &Listener, others: &[Listener]) {
         for other in others {
             let message = match (&listener.bind, &other.bind) {
-                (Bind::Tcp(a), Bind::Tcp(b)) if a.port() == 0 || a.port() != b.port() => continue,
+                // Also with port 0: a listener is known by its address.
                 (Bind::Tcp(a), Bind::Tcp(b)) if a == b => {
                     format!("two listeners want the address {a}")
                 }
+                (Bind::Tcp(a), Bind::Tcp(b)) if a.port() == 0 || a.port() != b.port() => continue,
                 (Bind::Tcp(a), Bind::Tcp(b)) if covers(a.ip(), b.ip()) => {
                     format!("{a} takes port {} on every address, {b} too", a.port())
                 }

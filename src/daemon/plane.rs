@@ -1,0 +1,328 @@
+//! All that the control plane holds, and how it carries out what was decided.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::{debug, error, info, warn};
+
+use super::action::{Action, Because, Cause};
+use super::event::{EndSignal, Event};
+use super::listening::Listening;
+use super::logging::Logging;
+use super::prober::Prober;
+use super::process::Background;
+use super::reload::{Loader, Prepared, Refusal, unchangeable};
+use super::watcher::Watcher;
+use super::workers::Workers;
+use super::{Ended, OnReady, systemd};
+use crate::build::problem::Severity;
+use crate::clock;
+use crate::config::{self, Loaded, Report};
+use crate::generation::Generation;
+
+/// How long threads may take to end once they have nothing left to do.
+const END_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The control plane's hands.
+#[derive(Debug)]
+pub(super) struct Plane {
+    loader: Loader,
+    logging: Logging,
+    listening: Listening,
+    watcher: Watcher,
+    workers: Workers,
+    prober: Prober,
+    /// What the process started with: some of it cannot change.
+    first: Arc<Generation>,
+    /// What every worker serves.
+    current: Loaded,
+    /// What was prepared and not published yet.
+    prepared: Option<Prepared>,
+    /// What is being published.
+    next: Option<Loaded>,
+    cut: u64,
+    ready: Option<Ready>,
+    background: Option<Background>,
+}
+
+/// What is done when the first generation is served.
+struct Ready {
+    started: Instant,
+    tell: Option<OnReady>,
+}
+
+/// What came of an action.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It is done.
+    Done,
+    /// It is done, and this happened.
+    Answer(Event),
+    /// The process ends.
+    Ended(Ended),
+}
+
+impl Plane {
+    pub(super) fn new(
+        loader: Loader,
+        current: Loaded,
+        logging: Logging,
+        listening: Listening,
+        watcher: Watcher,
+        workers: Workers,
+    ) -> Self {
+        log_warnings(&current.warnings);
+        Self {
+            loader,
+            logging,
+            listening,
+            watcher,
+            workers,
+            prober: Prober::default(),
+            first: Arc::clone(&current.generation),
+            current,
+            prepared: None,
+            next: None,
+            cut: 0,
+            ready: None,
+            background: None,
+        }
+    }
+
+    /// What to do once everything serves.
+    pub(super) fn on_ready(
+        &mut self,
+        started: Instant,
+        background: Option<Background>,
+        tell: Option<OnReady>,
+    ) {
+        self.background = background;
+        self.ready = Some(Ready { started, tell });
+    }
+
+    /// How many workers there are.
+    pub(super) fn workers(&self) -> usize {
+        self.workers.count()
+    }
+
+    /// How long a drain may take now.
+    pub(super) fn drain_timeout(&self) -> Duration {
+        let newest = self.next.as_ref().unwrap_or(&self.current);
+        newest.generation.drain_timeout
+    }
+
+    /// The watcher's event was taken: the next touch is a new one.
+    pub(super) fn files_touched(&self) {
+        self.watcher.taken();
+    }
+
+    /// Carries out what was decided.
+    pub(super) fn carry_out(&mut self, action: Action) -> Outcome {
+        match action {
+            Action::Prepare(cause) => return Outcome::Answer(self.prepare(cause)),
+            Action::Publish { .. } => self.publish(),
+            Action::Discard => self.prepared = None,
+            Action::Announce { generation } => self.announce(generation),
+            Action::Complain { generation, silent } => {
+                error!(generation, workers = ?silent, "workers do not take the configuration");
+            }
+            Action::ReopenLogs => {
+                self.logging.files().reopen();
+                info!("opened the log files anew");
+            }
+            Action::Mourn { worker } => error!(worker, "a worker ended by itself"),
+            Action::Drain { signal } => self.drain(signal),
+            Action::Drained { worker, cut } => {
+                debug!(worker, cut, "a worker has drained");
+                self.cut = self.cut.saturating_add(cut);
+            }
+            Action::End { because, failed } => {
+                return Outcome::Ended(self.end(&because, failed));
+            }
+        }
+        Outcome::Done
+    }
+
+    fn prepare(&mut self, cause: Cause) -> Event {
+        if cause == Cause::Files && !self.watcher.has_changed() {
+            return Event::NotPrepared;
+        }
+        systemd::reloading();
+        let before = self.watcher.look();
+        let current = self.current.generation.id;
+        let loaded = match self.loader.load(current + 1) {
+            Ok(loaded) => loaded,
+            Err(report) => {
+                let sources = report.sources();
+                let (files, folders) = (sources.files(), sources.directories());
+                self.watcher.watch(files, folders, &before);
+                return self.refuse(&Refusal::Configuration(report));
+            }
+        };
+        let sources = &loaded.sources;
+        self.watcher
+            .watch(sources.files(), sources.directories(), &before);
+        log_warnings(&loaded.warnings);
+        if cause == Cause::Files && loaded.model == self.current.model {
+            info!("the files changed, but mean the same: kept generation {current}");
+            systemd::ready(&self.status(""));
+            return Event::NotPrepared;
+        }
+        match self.loader.prepare(loaded, &self.listening, &self.logging) {
+            Ok(prepared) => {
+                let generation = &prepared.loaded.generation;
+                let event = Event::Prepared {
+                    generation: generation.id,
+                    drain_timeout: generation.drain_timeout,
+                };
+                self.prepared = Some(prepared);
+                event
+            }
+            Err(refusal) => self.refuse(&refusal),
+        }
+    }
+
+    /// Says why everything stays as it was.
+    fn refuse(&self, refusal: &Refusal) -> Event {
+        let current = self.current.generation.id;
+        let reason = match refusal {
+            Refusal::Configuration(report) => {
+                report.lines().for_each(|line| error!("{line}"));
+                report.summary()
+            }
+            Refusal::System(errors) => {
+                for line in errors {
+                    error!("{line}");
+                }
+                errors.join("; ")
+            }
+        };
+        error!("the configuration was refused ({reason}): kept generation {current}");
+        systemd::ready(&self.status(&format!("; reload refused: {reason}")));
+        Event::NotPrepared
+    }
+
+    fn publish(&mut self) {
+        let Some(prepared) = self.prepared.take() else {
+            return;
+        };
+        let generation = &prepared.loaded.generation;
+        let sockets = self.listening.publish(prepared.added, generation);
+        self.workers.publish(generation, sockets);
+        self.logging.apply(prepared.log, prepared.log_file);
+        self.next = Some(prepared.loaded);
+    }
+
+    fn announce(&mut self, generation: u64) {
+        let first = self.next.is_none();
+        if let Some(next) = self.next.take() {
+            for change in config::changes(&self.current.model, &next.model) {
+                info!("{change}");
+            }
+            for line in unchangeable(&self.first, &next.generation) {
+                warn!("{line}");
+            }
+            self.current = next;
+            self.logging.files().prune();
+        }
+        if let Err(error) = self.prober.set(&self.current.generation.probes) {
+            error!(%error, "cannot start threads for health checks");
+        }
+        let addresses = self.listening.addresses(&self.current.generation);
+        for (listener, address) in &addresses {
+            debug!(%listener, %address, "listening");
+        }
+        if let Some(ready) = self.ready.take().filter(|_| first) {
+            for (listener, address) in &addresses {
+                info!(%listener, "listening on {address}");
+            }
+            clock::invalidate();
+            let elapsed = clock::now().saturating_duration_since(ready.started);
+            info!(
+                workers = self.workers(),
+                routes = self.current.model.routes.len(),
+                "ready in {} ms: serving generation {generation}",
+                elapsed.as_millis()
+            );
+            systemd::ready(&self.status(""));
+            if let Some(tell) = ready.tell {
+                let addresses: Vec<_> = addresses
+                    .into_iter()
+                    .map(|(name, address)| (name, address.to_string()))
+                    .collect();
+                tell(&self.current.model, &addresses);
+            }
+            if let Some(background) = &mut self.background {
+                background.ready();
+            }
+        } else {
+            info!("reloaded: serving generation {generation}");
+            systemd::ready(&self.status(""));
+        }
+    }
+
+    /// "generation 3; web=127.0.0.1:8080; admin=unix:/run/admin.sock".
+    fn status(&self, note: &str) -> String {
+        let generation = &self.current.generation;
+        let addresses = self.listening.addresses(generation);
+        let mut status = format!("generation {}", generation.id);
+        for (name, address) in addresses {
+            // Writing to a string cannot fail.
+            let _ = write!(status, "; {name}={address}");
+        }
+        status + note
+    }
+
+    fn drain(&mut self, signal: Option<EndSignal>) {
+        let open = self.workers.connections();
+        let timeout = self.drain_timeout();
+        if let Some(signal) = signal {
+            let seconds = timeout.as_secs_f32();
+            info!("{signal}: draining, {open} connections open, for {seconds} s at most");
+        } else {
+            error!("draining, because a worker is gone");
+        }
+        systemd::stopping(&format!("draining, {open} connections open"));
+        self.prober.end();
+        // Workers take what the kernel has queued for them; nothing is queued from here on.
+        self.listening = Listening::new(0);
+        self.workers.drain(timeout);
+    }
+
+    fn end(&mut self, because: &Because, failed: bool) -> Ended {
+        match because {
+            Because::Drained => {
+                if !self.workers.have_ended(END_TIMEOUT) {
+                    warn!("a worker's thread does not end");
+                }
+                match self.cut {
+                    0 => info!("drained, every connection has ended"),
+                    cut => warn!("drained, {cut} connections were cut: the drain time was up"),
+                }
+            }
+            Because::AskedAgain => {
+                let open = self.workers.connections();
+                warn!("asked again: ending at once, {open} connections are cut");
+                self.workers.stop();
+                self.workers.have_ended(END_TIMEOUT);
+            }
+            Because::Stuck(workers) => {
+                error!(?workers, "the drain time is up and workers do not end");
+            }
+        }
+        if failed { Ended::Failed } else { Ended::Well }
+    }
+}
+
+fn log_warnings(warnings: &Report) {
+    if warnings.count(Severity::Warning) > 0 {
+        warnings.lines().for_each(|line| warn!("{line}"));
+    }
+}
+
+impl std::fmt::Debug for Ready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ready({:?})", self.started)
+    }
+}
