@@ -13,7 +13,7 @@ use crate::config::{self, Inputs, Loaded, Main, Report, Surroundings};
 pub const EXIT_CONFIGURATION: u8 = 78;
 
 /// How problems are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Format {
     /// For people: drawn, on standard error.
     #[default]

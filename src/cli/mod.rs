@@ -1,45 +1,184 @@
 //! The command line: arguments in, exit code out.
-//!
-//! Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 78 the configuration is wrong
-//! (`EX_CONFIG` of `sysexits.h`).
 
 pub mod check;
 pub mod explain_code;
 pub mod routes;
+mod run;
+mod serve;
 
 use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::{Environment, Inputs};
 
 #[derive(Debug, Parser)]
 #[command(
     name = "httpserverd",
     version,
     about = "An HTTP server and reverse proxy run by one TOML file",
+    after_help = AFTER_HELP,
     args_conflicts_with_subcommands = true,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    max_term_width = 100
 )]
 struct Arguments {
+    #[command(flatten)]
+    run: run::Arguments,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    /// Run the daemon; what `httpserverd --config FILE` does, too
+    Run(run::Arguments),
+    /// Report every mistake in a configuration
+    Check(CheckArguments),
+    /// Print which route answers which requests
+    Routes {
+        /// The configuration
+        file: PathBuf,
+    },
+    /// Serve a folder, with no configuration
+    #[command(after_help = serve::AFTER_HELP)]
+    Serve(serve::Arguments),
+    /// Print a completion script for a shell
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct CheckArguments {
+    /// The configuration
+    #[arg(required_unless_present = "explain")]
+    file: Option<PathBuf>,
+    /// How mistakes are written
+    #[arg(long, value_enum, default_value_t)]
+    format: check::Format,
+    /// Print every value in effect, and where it was set
+    #[arg(long)]
+    effective: bool,
+    /// Explain a code, like E0102
+    #[arg(long, value_name = "CODE", exclusive = true)]
+    explain: Option<String>,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  httpserverd --config /etc/httpserver.toml
+  httpserverd check /etc/httpserver.toml
+  httpserverd serve . --port 8000
+
+Signals:
+  TERM, INT  take nothing new, finish what is open, end; a second one ends at once
+  HUP        read the configuration again; one with mistakes changes nothing
+  USR1       open the log files again, after they were moved away
+
+Exit codes:
+  0   ended as asked
+  1   could not start or go on
+  2   the command line is wrong
+  78  the configuration is wrong";
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  httpserverd completions bash > /usr/share/bash-completion/completions/httpserverd
+  httpserverd completions zsh > ~/.zfunc/_httpserverd
+  httpserverd completions fish > ~/.config/fish/completions/httpserverd.fish";
+
+/// The command line is wrong, as clap has it.
+const EXIT_USAGE: u8 = 2;
 
 /// Does what the arguments (the name of the program first) ask for.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match Arguments::try_parse_from(arguments) {
-        Ok(Arguments { command: _ }) => ExitCode::SUCCESS,
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
         Err(error) => {
             // Nobody reads what cannot be printed.
             drop(error.print());
-            if error.use_stderr() {
-                ExitCode::from(2)
-            } else {
-                ExitCode::SUCCESS
-            }
+            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
+        }
+    };
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+    let inputs = Inputs {
+        environment: Environment::of_process(),
+        command_line: Vec::new(),
+    };
+    let done = match arguments.command {
+        None => {
+            drop((out, err));
+            return run::run(arguments.run, inputs);
+        }
+        Some(Command::Run(arguments)) => {
+            drop((out, err));
+            return run::run(arguments, inputs);
+        }
+        Some(Command::Serve(arguments)) => {
+            drop((out, err));
+            return serve::serve(&arguments, inputs);
+        }
+        Some(Command::Check(arguments)) => arguments.check(&inputs, &mut out, &mut err),
+        Some(Command::Routes { file }) => routes::routes(&file, &inputs, &mut out, &mut err),
+        Some(Command::Completions { shell }) => completions(shell, &mut out),
+    };
+    match done.and_then(|code| out.flush().map(|()| code)) {
+        Ok(code) => ExitCode::from(code),
+        // The reader has heard enough: `httpserverd routes FILE | head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            drop(writeln!(io::stderr(), "httpserverd: cannot print: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl CheckArguments {
+    fn check(&self, inputs: &Inputs, out: &mut impl Write, err: &mut impl Write) -> io::Result<u8> {
+        let options = check::Options {
+            format: self.format,
+            effective: self.effective,
+        };
+        match (&self.explain, &self.file) {
+            (Some(code), _) => explain_code::explain(code, out, err),
+            (None, Some(file)) => check::check(file, inputs, &options, out, err),
+            // clap asks for one of the two.
+            (None, None) => Ok(EXIT_USAGE),
+        }
+    }
+}
+
+fn completions(shell: Shell, out: &mut impl Write) -> io::Result<u8> {
+    // Into memory first: the generator panics where it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "httpserverd", &mut script);
+    out.write_all(&script)?;
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_shell_gets_its_script() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let mut script = Vec::new();
+            completions(shell, &mut script).unwrap();
+            let script = String::from_utf8(script).unwrap();
+            assert!(script.contains("effective"), "{shell}");
         }
     }
 }

@@ -25,7 +25,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use action::{Action, Because, Cause};
 pub use reload::{Configuration, Refusal};
@@ -135,11 +135,12 @@ fn failure(what: &str, error: &io::Error) -> Refusal {
 /// THE CONTROL LOOP.
 fn control_loop(mut plane: Plane, inbox: &Inbox) -> Ended {
     let mut control = Control::new(plane.workers(), plane.drain_timeout(), clock::now());
+    let mut watchdog = Watchdog::new();
     let mut answers = VecDeque::new();
     loop {
         let event = match answers.pop_front() {
             Some(event) => event,
-            None => next_event(inbox, control.deadline()),
+            None => next_event(inbox, control.deadline(), &mut watchdog),
         };
         if event == Event::FilesTouched {
             plane.files_touched();
@@ -155,11 +156,11 @@ fn control_loop(mut plane: Plane, inbox: &Inbox) -> Ended {
 }
 
 /// Waits for an event, or for the deadline.
-fn next_event(inbox: &Inbox, deadline: Option<Instant>) -> Event {
-    let wait = deadline.map(|deadline| {
-        clock::invalidate();
-        deadline.saturating_duration_since(clock::now())
-    });
+fn next_event(inbox: &Inbox, deadline: Option<Instant>, watchdog: &mut Watchdog) -> Event {
+    clock::invalidate();
+    watchdog.feed(clock::now());
+    let wake = deadline.into_iter().chain(watchdog.due).min();
+    let wait = wake.map(|wake| wake.saturating_duration_since(clock::now()));
     let event = match wait {
         Some(wait) => inbox.recv_timeout(wait),
         None => inbox.recv().map_err(RecvTimeoutError::from),
@@ -170,6 +171,31 @@ fn next_event(inbox: &Inbox, deadline: Option<Instant>) -> Event {
         Err(RecvTimeoutError::Timeout) => Event::Tick,
         // Nobody is left who could ask for anything, not even a worker.
         Err(RecvTimeoutError::Disconnected) => Event::End(EndSignal::Terminate),
+    }
+}
+
+/// Tells the service manager now and then that the control loop goes round.
+struct Watchdog {
+    interval: Option<Duration>,
+    due: Option<Instant>,
+}
+
+impl Watchdog {
+    fn new() -> Self {
+        let interval = systemd::watchdog_interval();
+        Self {
+            interval,
+            due: interval.map(|_| clock::now()),
+        }
+    }
+
+    fn feed(&mut self, now: Instant) {
+        if let Some(interval) = self.interval
+            && self.due.is_none_or(|due| due <= now)
+        {
+            systemd::alive();
+            self.due = now.checked_add(interval);
+        }
     }
 }
 

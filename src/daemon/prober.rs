@@ -165,7 +165,7 @@ mod tests {
         let probe =
             |name, interval| -> Arc<dyn Probe> { Arc::new(Told(name, interval, tell.clone())) };
         let mut prober = Prober::default();
-        let rare = Duration::from_secs(3600);
+        let rare = Duration::from_hours(1);
         prober
             .set(&[
                 probe("rare", rare),

@@ -1,7 +1,20 @@
 //! What the service manager is told. Without one (no `NOTIFY_SOCKET`), nothing is said.
 
+use std::time::Duration;
+
 use sd_notify::NotifyState;
 use tracing::warn;
+
+/// How often to say that the daemon is alive: twice in the time after which the service manager
+/// would replace it. `None` if it does not watch.
+pub(super) fn watchdog_interval() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|time| time / 2)
+}
+
+/// The daemon is alive.
+pub(super) fn alive() {
+    tell(&[NotifyState::Watchdog]);
+}
 
 /// Ready: at the start, and again after every reload, refused or not.
 pub(super) fn ready(status: &str) {

@@ -1,0 +1,116 @@
+//! `httpserverd --config FILE`: runs the daemon.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{PathBuf, absolute};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::check::write_report;
+use super::routes;
+use crate::config::{Inputs, Model, Setting};
+use crate::daemon::{self, Configuration, Ended, OnReady, Options, Refusal};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The configuration
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "HTTPSERVER_CONFIG",
+        required = true
+    )]
+    config: Option<PathBuf>,
+    /// Go to the background, once everything is ready
+    #[arg(long)]
+    daemon: bool,
+    /// Where to write the process id
+    #[arg(long, value_name = "FILE", requires = "daemon")]
+    pid_file: Option<PathBuf>,
+    /// How many threads serve; outranks the file
+    #[arg(short, long, value_name = "N")]
+    workers: Option<String>,
+    /// How much is logged: error, warn, info, debug or trace; outranks the file
+    #[arg(short, long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+/// Runs the daemon.
+pub(super) fn run(arguments: Arguments, mut inputs: Inputs) -> ExitCode {
+    let mut file = arguments.config.unwrap_or_default();
+    let mut pid_file = arguments.pid_file;
+    if arguments.daemon {
+        // In the background, relative paths would start elsewhere.
+        file = absolute(&file).unwrap_or(file);
+        pid_file = pid_file.map(|path| absolute(&path).unwrap_or(path));
+    }
+    for (option, key, value) in [
+        ("--workers", "server.workers", arguments.workers),
+        ("--log-level", "log.level", arguments.log_level),
+    ] {
+        inputs.command_line.extend(value.map(|value| Setting {
+            option: option.into(),
+            key: key.into(),
+            value,
+        }));
+    }
+    run_daemon(Options {
+        configuration: Configuration::File(file),
+        inputs,
+        background: arguments.daemon,
+        pid_file,
+        on_ready: banner(),
+    })
+}
+
+/// Runs a daemon, and says why if it cannot start.
+pub(super) fn run_daemon(options: Options) -> ExitCode {
+    let name = match &options.configuration {
+        Configuration::File(path) => path.clone(),
+        Configuration::Text { name, .. } => name.into(),
+    };
+    let refusal = match daemon::run(options) {
+        Ended::Well => return ExitCode::SUCCESS,
+        Ended::Failed => return ExitCode::FAILURE,
+        Ended::Left(code) => return ExitCode::from(code),
+        Ended::Refused(refusal) => refusal,
+    };
+    let mut err = io::stderr().lock();
+    let printed = match &refusal {
+        Refusal::Configuration(report) => write_report(&name, report, &mut err),
+        Refusal::System(errors) => errors
+            .iter()
+            .try_for_each(|error| writeln!(err, "httpserverd: {error}")),
+    };
+    // Nobody reads what cannot be printed; the exit code says it too.
+    drop(printed);
+    ExitCode::from(refusal.exit_code())
+}
+
+/// What a person in front of a terminal sees once the daemon is ready.
+pub(super) fn banner() -> Option<OnReady> {
+    io::stdout().is_terminal().then(|| -> OnReady {
+        Box::new(|model, addresses| {
+            // Not worth ending for.
+            drop(io::stdout().write_all(greeting(model, addresses).as_bytes()));
+        })
+    })
+}
+
+fn greeting(model: &Model, addresses: &[(Arc<str>, String)]) -> String {
+    let mut text = concat!("\nhttpserverd ", env!("CARGO_PKG_VERSION"), "\n\n").to_owned();
+    for (name, address) in addresses {
+        let scheme = if address.starts_with("unix:") {
+            ""
+        } else {
+            "http://"
+        };
+        text.extend(["  ", scheme, address, "  (", name, ")\n"]);
+    }
+    text.push('\n');
+    for line in routes::table(model).lines() {
+        text.extend(["  ", line, "\n"]);
+    }
+    text.push_str("\nCtrl-C drains and ends; pressed again, it ends at once.\n\n");
+    text
+}
