@@ -23,12 +23,11 @@ use crate::config::{Environment, Inputs};
     about = "An HTTP server and reverse proxy run by one TOML file",
     after_help = AFTER_HELP,
     args_conflicts_with_subcommands = true,
-    arg_required_else_help = true,
-    max_term_width = 100
+    arg_required_else_help = true
 )]
 struct Arguments {
     #[command(flatten)]
-    run: run::Arguments,
+    run: run::RunArguments,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -36,7 +35,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon; what `httpserverd --config FILE` does, too
-    Run(run::Arguments),
+    Run(run::RunArguments),
     /// Report every mistake in a configuration
     Check(CheckArguments),
     /// Print which route answers which requests
@@ -46,7 +45,7 @@ enum Command {
     },
     /// Serve a folder, with no configuration
     #[command(after_help = serve::AFTER_HELP)]
-    Serve(serve::Arguments),
+    Serve(serve::ServeArguments),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_HELP)]
     Completions {

@@ -11,7 +11,7 @@ use crate::config::{Inputs, Model, Setting};
 use crate::daemon::{self, Configuration, Ended, OnReady, Options, Refusal};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct RunArguments {
     /// The configuration
     #[arg(
         short,
@@ -36,7 +36,7 @@ pub(super) struct Arguments {
 }
 
 /// Runs the daemon.
-pub(super) fn run(arguments: Arguments, mut inputs: Inputs) -> ExitCode {
+pub(super) fn run(arguments: RunArguments, mut inputs: Inputs) -> ExitCode {
     let mut file = arguments.config.unwrap_or_default();
     let mut pid_file = arguments.pid_file;
     if arguments.daemon {

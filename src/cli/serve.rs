@@ -11,11 +11,11 @@ use crate::config::{Inputs, Setting};
 use crate::daemon::{Configuration, Options};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct ServeArguments {
     /// The folder
     #[arg(value_name = "DIR", env = "HTTP_STATIC_DIR")]
     folder: PathBuf,
-    /// The address to listen on; 0.0.0.0 and :: are all addresses
+    /// The address to listen on
     #[arg(short = 'H', long, env = "HTTP_HOST", default_value = "127.0.0.1")]
     #[arg(value_parser = host)]
     host: IpAddr,
@@ -25,12 +25,12 @@ pub(super) struct Arguments {
     /// How many threads serve; one a core if not said
     #[arg(short, long, env = "HTTP_WORKERS", value_name = "N")]
     workers: Option<String>,
-    /// Seconds that a client may take for the head of a request, and between two bytes of its body
+    /// Seconds that a client may take for a head, and between bytes of a body
     #[arg(long, env = "HTTP_TIMEOUT", value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<f64>,
     /// How much is logged
     #[arg(short, long, env = "HTTP_LOG_LEVEL", value_enum, ignore_case = true)]
-    #[arg(default_value = "info")]
+    #[arg(value_name = "LEVEL", default_value = "info")]
     log_level: Level,
     /// Let pages of every origin read the files
     #[arg(long)]
@@ -60,7 +60,7 @@ Beside the files, /health, /health/live and /health/ready are answered, for prob
 const SECONDS_MAX: f64 = 86_400.0;
 
 /// Serves a folder.
-pub(super) fn serve(arguments: &Arguments, mut inputs: Inputs) -> ExitCode {
+pub(super) fn serve(arguments: &ServeArguments, mut inputs: Inputs) -> ExitCode {
     inputs.command_line.extend(arguments.settings());
     run_daemon(Options {
         configuration: Configuration::Text {
@@ -76,7 +76,7 @@ pub(super) fn serve(arguments: &Arguments, mut inputs: Inputs) -> ExitCode {
     })
 }
 
-impl Arguments {
+impl ServeArguments {
     /// What outranks everything, `HTTPSERVER_…` too.
     fn settings(&self) -> Vec<Setting> {
         let setting = |option: &str, key: &str, value: String| Setting {
