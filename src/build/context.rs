@@ -111,7 +111,8 @@ impl ParseContext<'_> {
             return Some(Arc::clone(found));
         }
         let span = section.at(name.span());
-        let problem = Problem::error("E0102", span, format!("there is no upstream `{wanted}`"));
+        let message = format!("there is no upstream `{wanted}`");
+        let problem = Problem::error("E0102", span, message).label("not known");
         self.problems.push(
             match nearest(wanted, self.upstreams.iter().map(|name| &**name)) {
                 Some(near) => problem.hint(format!("did you mean `{near}`?")),

@@ -39,6 +39,17 @@ impl ParseContext<'_> {
         section: &Section<'_>,
         beside: &[&str],
     ) -> Option<S> {
+        let (settings, good) = self.settings_mended(section, beside);
+        settings.filter(|_| good)
+    }
+
+    /// Like [`Self::settings_beside`], but gives what could be read without the mistakes, and
+    /// whether there were none. For who can say more of the rest.
+    pub fn settings_mended<S: DeserializeOwned>(
+        &mut self,
+        section: &Section<'_>,
+        beside: &[&str],
+    ) -> (Option<S>, bool) {
         let mut reading = Reading {
             section,
             beside,
@@ -48,10 +59,13 @@ impl ParseContext<'_> {
             stand_in: None,
             problems: Vec::new(),
         };
+        let mut settings = None;
         for _ in 0..READINGS_MAX {
             match S::deserialize(ValueDeserializer::from(reading.table.clone())) {
-                Ok(settings) if reading.problems.is_empty() => return Some(settings),
-                Ok(_) => break,
+                Ok(read) => {
+                    settings = Some(read);
+                    break;
+                }
                 Err(error) => {
                     if !reading.mend(&error) {
                         break;
@@ -59,8 +73,9 @@ impl ParseContext<'_> {
                 }
             }
         }
+        let good = reading.problems.is_empty();
         self.problems.extend(reading.into_problems());
-        None
+        (settings, good)
     }
 }
 

@@ -294,6 +294,8 @@ pub(super) fn problem(
         }
         Mistake::Own(message) => {
             let (message, hint) = message.split_once('\n').unwrap_or((message, ""));
+            // It names what is wrong by itself; "every item of" would be too much.
+            let what = what.strip_prefix("every item of ").unwrap_or(&what);
             let problem = Problem::error("E0002", span, format!("{what}: {message}"));
             if hint.is_empty() {
                 problem
@@ -325,6 +327,7 @@ pub fn one_of(span: super::Span, what: &str, found: &str, known: &[&str]) -> Pro
     let problem = Problem::error("E0002", span, message).label("not one of the known values");
     match nearest(found, known.iter().copied()) {
         Some(near) => problem.hint(format!("did you mean \"{near}\"?")),
+        None if known.len() == 1 => problem.hint(format!("it can be {} only", list(known, '"'))),
         None => problem.hint(format!("it is one of {}", list(known, '"'))),
     }
 }

@@ -85,6 +85,7 @@ impl Compiler<'_, '_> {
         match instance.settings.build(&mut self.cx) {
             Ok(built) => Some(built),
             Err(mut problem) => {
+                problem.message = without_number(&problem.message);
                 // A kind that knows no better place is spoken of where it stands.
                 if problem.span.is_none() {
                     problem.span = Some(instance.place.0.clone());
@@ -189,7 +190,8 @@ impl Compiler<'_, '_> {
                         None => None,
                         Some(Ok(ids)) => Some(ids),
                         Some(Err(message)) => {
-                            let at = listener.place.0.clone();
+                            let at = listener.places.of("owner").unwrap_or(&listener.place.0);
+                            let at = at.clone();
                             self.problems
                                 .push(Problem::error("E0307", at, message).hint(
                                     "users and groups of /etc/passwd and /etc/group are known by \
@@ -206,6 +208,17 @@ impl Compiler<'_, '_> {
                 }
             })
             .collect()
+    }
+}
+
+/// Without the number that the system's errors bring along: "(os error 2)" helps nobody.
+fn without_number(message: &str) -> String {
+    match message.split_once(" (os error ") {
+        Some((before, after)) => {
+            let after = after.split_once(')').map_or("", |(_, after)| after);
+            format!("{before}{after}")
+        }
+        None => message.to_owned(),
     }
 }
 
@@ -289,6 +302,20 @@ fn entry(file: &Path, name: &str) -> Result<Vec<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_of_the_system_lose_their_numbers() {
+        for (message, expected) in [
+            (
+                "cannot open x: No such file (os error 2)",
+                "cannot open x: No such file",
+            ),
+            ("cannot (os error 13): so there", "cannot: so there"),
+            ("nothing to lose", "nothing to lose"),
+        ] {
+            assert_eq!(without_number(message), expected);
+        }
+    }
 
     #[test]
     fn owners_are_numbers_or_known_names() {

@@ -145,15 +145,15 @@ impl Page<'_> {
     }
 
     fn listeners(&mut self, model: &Model) {
-        for (index, listener) in model.listeners.iter().enumerate() {
-            let table = format!("listener[{index}]");
+        for listener in &model.listeners {
+            let places = &listener.places;
             self.header("[[listener]]");
-            self.value(&table, "name", &quoted(&listener.name));
-            self.value(&table, "bind", &quoted(&listener.bind.to_string()));
+            self.placed(places, "name", &quoted(&listener.name));
+            self.placed(places, "bind", &quoted(&listener.bind.to_string()));
             if let Bind::Unix { mode, owner, .. } = &listener.bind {
-                self.value(&table, "mode", &format!("\"{mode:04o}\""));
+                self.placed(places, "mode", &format!("\"{mode:04o}\""));
                 if let Some(owner) = owner {
-                    self.value(&table, "owner", &quoted(owner));
+                    self.placed(places, "owner", &quoted(owner));
                 }
             }
         }
@@ -234,9 +234,8 @@ impl Page<'_> {
 
     /// A value whose place, if it was written, is known by its key.
     fn placed(&mut self, places: &Places, key: &str, value: &str) {
-        let place = places.0.iter().find(|(known, _)| known == key);
-        let place = place.map(|(_, span)| span.clone());
-        self.line(key, value, |origins| match &place {
+        let place = places.of(key);
+        self.line(key, value, |origins| match place {
             Some(span) => provenance::place(span, origins.sources),
             None => "default".to_owned(),
         });

@@ -11,6 +11,10 @@ use crate::build::{Problem, Section, Span};
 pub(super) struct File<'t> {
     /// `[server]`, `[server.limits]` and `[log]`, the weakest first.
     pub(super) tables: Vec<(Table, Section<'t>)>,
+    /// Whether any file has the key, rightly written or not.
+    pub(super) names_listeners: bool,
+    /// The same for routes.
+    pub(super) names_routes: bool,
     /// `[[listener]]`
     pub(super) listeners: Vec<Section<'t>>,
     /// `[upstream.NAME]`
@@ -125,8 +129,14 @@ impl<'t> File<'t> {
                     let section = table_section(file, Table::Log.header(), value, problems);
                     self.tables.extend(section.map(|log| (Table::Log, log)));
                 }
-                "listener" => list(file, "[[listener]]", value, &mut self.listeners, problems),
-                "route" => list(file, "[[route]]", value, &mut self.routes, problems),
+                "listener" => {
+                    self.names_listeners = true;
+                    list(file, "[[listener]]", value, &mut self.listeners, problems);
+                }
+                "route" => {
+                    self.names_routes = true;
+                    list(file, "[[route]]", value, &mut self.routes, problems);
+                }
                 "upstream" => named(file, "upstream", value, &mut self.upstreams, problems),
                 "middleware" => named(file, "middleware", value, &mut self.middleware, problems),
                 "test" => problems.push(not_yet(at, "[[test]]")),

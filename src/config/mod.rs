@@ -150,19 +150,19 @@ fn understand(
         // The file could not be read, which was reported; that it is empty would be a lie.
         return None;
     }
-    let before = problems.len();
-    let parsed = syntax::parse(sources, problems);
-    let broken = problems.len() > before;
+    let mut parsed = syntax::parse(sources, problems);
+    let tables = std::mem::take(&mut parsed.tables);
     let mut substituted = substitute::Substituted::default();
-    for (file, table) in &parsed {
+    for (file, table) in &tables {
         let text = sources.get(*file).map_or("", |source| &source.text);
         substituted.collect(*file, text, table, &inputs.environment, problems);
     }
     let mut next = 0;
+    let mut found = Vec::new();
     let mut file = file::File::default();
-    for (number, mut table) in parsed {
+    for (number, mut table) in tables {
         substituted.put_in(&mut table, &mut next);
-        file.add(number, table, problems);
+        file.add(number, table, &mut found);
     }
     file.tables.extend(overrides::sections(sources, overrides));
     let names: Vec<Arc<str>> = file
@@ -176,11 +176,8 @@ fn understand(
         ..ParseContext::default()
     };
     let resolved = resolve::resolve(&file, sources, &mut cx);
-    let found = cx.problems.into_iter();
-    if broken {
-        problems.extend(found.filter(|problem| !syntax::may_follow(problem)));
-    } else {
-        problems.extend(found);
-    }
+    found.append(&mut cx.problems);
+    found.retain(|problem| !parsed.explains(problem, sources) && !substituted.explains(problem));
+    problems.append(&mut found);
     Some(resolved)
 }

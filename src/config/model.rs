@@ -122,7 +122,9 @@ pub struct Listener {
     pub name: Arc<str>,
     /// Where.
     pub bind: Bind,
-    /// Where it stands.
+    /// Where each of its keys stands.
+    pub places: Places,
+    /// Where its address stands.
     pub place: Place,
 }
 
@@ -195,6 +197,14 @@ pub struct Place(pub Span);
 /// Where the keys of something stand; equal as places are.
 #[derive(Debug, Clone, Default)]
 pub struct Places(pub Vec<(String, Span)>);
+
+impl Places {
+    /// Where a key stands, if it was written.
+    pub fn of(&self, key: &str) -> Option<&Span> {
+        let place = self.0.iter().find(|(known, _)| known == key);
+        place.map(|(_, span)| span)
+    }
+}
 
 impl Model {
     /// The names of these listeners.

@@ -143,12 +143,15 @@ fn sets_nothing(span: Span, name: &str, path: &str) -> Problem {
             keys.map(move |key| format!("{PREFIX}{prefix}__{}", key.to_ascii_uppercase()))
         })
         .collect();
-    match nearest(name, known.iter().map(String::as_str)) {
-        Some(near) => problem.hint(format!("did you mean `{near}`?")),
-        None if path.starts_with("listener") || path.starts_with("route") => problem.hint(
+    let tables = ["listener", "route", "upstream", "middleware"];
+    if tables.iter().any(|table| path.starts_with(table)) {
+        return problem.hint(
             "listeners, routes, upstreams and middleware stand in the file; \
              their strings may hold ${VARIABLES}",
-        ),
+        );
+    }
+    match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => problem.hint(format!("did you mean `{near}`?")),
         None => problem.hint("settings are called like HTTPSERVER_SERVER__WORKERS"),
     }
 }

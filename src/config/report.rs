@@ -85,7 +85,8 @@ impl Report {
         self.problems.iter().map(|problem| {
             let place = problem.span.as_ref().map(|span| self.sources.place(span));
             let place = place.map(|place| place + ": ").unwrap_or_default();
-            let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})"));
+            let hint = problem.hint.as_ref();
+            let hint = hint.map(|hint| format!(" ({})", hint.replace('\n', " ")));
             format!(
                 "{place}{}[{}]: {}{}",
                 word(problem.severity),

@@ -159,17 +159,30 @@ impl Resolver<'_, '_> {
         self.cx.problems.push(problem);
     }
 
+    /// Whether a problem reported since then is about this key.
+    fn spoke_of(&self, key: &str, since: usize) -> bool {
+        let quoted = format!("`{key}`");
+        let mut problems = self.cx.problems.iter().skip(since);
+        problems.any(|problem| {
+            let hint = problem.hint.as_deref().unwrap_or_default();
+            problem.message.starts_with(&quoted) || hint.contains(&quoted)
+        })
+    }
+
     /// A configuration that listens nowhere or answers nothing is not what anyone meant.
     fn nothing_to_do(&mut self, file: &File<'_>) {
-        let example = "three lines serve a folder: [[listener]] with bind = \"127.0.0.1:8080\", \
-                       [[route]] with path = \"/*\" and static = { root = \"/srv/www\" }";
-        let problem = match (file.listeners.is_empty(), file.routes.is_empty()) {
-            (false, false) => return,
-            (true, true) => Problem::nowhere("E0305", "nothing is configured").hint(example),
-            (true, false) => Problem::nowhere("E0304", "there is no listener")
-                .hint("add [[listener]] with bind = \"127.0.0.1:8080\""),
-            (false, true) => Problem::nowhere("E0407", "there is no route")
-                .hint("add [[route]] with path = \"/*\" and what answers"),
+        let listener = "[[listener]]\nbind = \"127.0.0.1:8080\"";
+        let route = "[[route]]\npath = \"/*\"\nstatic = { root = \"/srv/www\" }";
+        let problem = match (file.names_listeners, file.names_routes) {
+            (true, true) => return,
+            (false, false) => Problem::nowhere("E0305", "nothing is configured")
+                .hint(format!("this serves a folder:\n{listener}\n{route}")),
+            (false, true) => {
+                Problem::nowhere("E0304", "there is no listener").hint(format!("add\n{listener}"))
+            }
+            (true, false) => {
+                Problem::nowhere("E0407", "there is no route").hint(format!("add\n{route}"))
+            }
         };
         self.report(problem);
     }

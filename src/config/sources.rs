@@ -5,7 +5,6 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::substitute::{self, Environment};
@@ -170,6 +169,11 @@ impl Sources {
         };
         for pattern in patterns {
             let span = at(pattern.span());
+            let DeValue::String(pattern) = pattern.get_ref() else {
+                let message = "`include` must be an array of strings";
+                problems.push(Problem::error("E0001", span, message));
+                continue;
+            };
             if including.depth + 1 >= DEPTH_MAX {
                 let message = format!("files are included more than {DEPTH_MAX} deep");
                 problems.push(Problem::error("E0008", span, message));
@@ -189,13 +193,10 @@ impl Sources {
     /// The files that a pattern names, sorted.
     fn matches(
         &mut self,
-        pattern: &Spanned<DeValue<'_>>,
+        pattern: &str,
         including: &Path,
         environment: &Environment,
     ) -> Result<Vec<PathBuf>, String> {
-        let DeValue::String(pattern) = pattern.get_ref() else {
-            return Err(String::from("`include` must be an array of strings"));
-        };
         // A variable that is not set is reported where all substitutions are.
         let pattern = substitute::lenient(pattern, environment);
         let folder = including.parent().unwrap_or_else(|| Path::new(""));
@@ -289,7 +290,7 @@ fn included_twice(wanted: &Wanted, first: Option<&Span>) -> Problem {
     let problem = Problem::error("E0008", span, message);
     match first {
         Some(first) => problem.note(first.clone(), "first included here"),
-        None => problem.hint("it is the file that all began with"),
+        None => problem.hint("it is the configuration file itself"),
     }
 }
 

@@ -118,6 +118,8 @@ pub struct Substituted {
     texts: Vec<String>,
     /// Where they stand.
     pub places: HashSet<Span>,
+    /// Those of them that name a variable which is not set.
+    unset: Vec<Span>,
 }
 
 impl Substituted {
@@ -133,11 +135,27 @@ impl Substituted {
         each_string(value, &mut |string, range| {
             let span = Span { file, range };
             self.texts.push(lenient(string, environment));
+            let before = problems.len();
             for piece in pieces(string) {
                 problems.extend(problem(&piece, &span, text, environment));
             }
+            if problems.len() > before {
+                self.unset.push(span.clone());
+            }
             self.places.insert(span);
         });
+    }
+
+    /// Whether a problem stands in a string that names a variable which is not set: it would be
+    /// another with the variable.
+    pub fn explains(&self, problem: &Problem) -> bool {
+        let holds = |unset: &Span, span: &Span| {
+            unset.file == span.file
+                && unset.range.start <= span.range.start
+                && span.range.end <= unset.range.end
+        };
+        let span = problem.span.as_ref();
+        span.is_some_and(|span| self.unset.iter().any(|unset| holds(unset, span)))
     }
 
     /// Puts the values in, in the order in which they were collected; `next` counts them.

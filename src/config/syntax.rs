@@ -1,5 +1,6 @@
 //! TOML → tables. Every mistake of the syntax is found, not just the first.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -11,53 +12,103 @@ use crate::build::{Problem, Span};
 /// How often a text is parsed again without the line that ended the parse.
 const PARSES_MAX: usize = 16;
 
-/// The table of every file, as far as it could be made out.
-pub(super) fn parse<'t>(
-    sources: &'t Sources,
-    problems: &mut Vec<Problem>,
-) -> Vec<(usize, Spanned<DeValue<'t>>)> {
-    let mut tables = Vec::new();
+/// What was made out of the texts, and where they are broken.
+#[derive(Default)]
+pub(super) struct Parsed<'t> {
+    /// The table of every file, as far as it could be made out.
+    pub(super) tables: Vec<(usize, Spanned<DeValue<'t>>)>,
+    /// Lines that are no TOML.
+    lines: HashSet<(usize, usize)>,
+    /// From here on a file is in something that was never closed.
+    open: Vec<Span>,
+}
+
+/// Parses every file.
+pub(super) fn parse<'t>(sources: &'t Sources, problems: &mut Vec<Problem>) -> Parsed<'t> {
+    let mut parsed = Parsed::default();
     for (file, source) in sources.iter() {
         if source.origin != Origin::File {
             continue;
         }
-        let (table, errors) = DeTable::parse_recoverable(&source.text);
+        let text = &source.text;
+        let (table, errors) = DeTable::parse_recoverable(text);
         let mut found = places(&errors);
-        // Without its byte order mark and such, the first pass may have given up early: what
-        // stands behind a key without a value is not looked at.
+        // What stands behind a key without a value was not looked at.
         if errors.iter().any(ends_the_parse) {
-            found.extend(behind(&source.text, &errors));
+            found.extend(behind(text, &errors));
         }
         found.sort_by_key(|(range, _)| range.start);
-        found.dedup_by_key(|(range, _)| line(&source.text, range.start));
-        problems.extend(
-            found
-                .into_iter()
-                .map(|(range, message)| problem(file, &source.text, range, &message)),
-        );
+        found.dedup_by_key(|(range, _)| line(text, range.start));
+        let open = found
+            .iter()
+            .position(|(at, message)| is_open(text, at.start, message));
+        if let Some(open) = open {
+            // The rest of the file was taken for a part of what is open.
+            found.truncate(open + 1);
+            parsed.open.extend(found.last().map(|(at, _)| Span {
+                file,
+                range: at.clone(),
+            }));
+        }
+        for (range, message) in found {
+            parsed.lines.insert((file, line(text, range.start)));
+            problems.push(problem(file, text, range, &message));
+        }
         let span = table.span();
-        tables.push((file, Spanned::new(span, DeValue::Table(table.into_inner()))));
+        let table = Spanned::new(span, DeValue::Table(table.into_inner()));
+        parsed.tables.push((file, table));
     }
-    tables
+    parsed
 }
 
-/// Whether a problem may be nothing but a consequence of broken syntax elsewhere: what seems to
-/// be missing may stand on the broken line.
-pub(super) fn may_follow(problem: &Problem) -> bool {
-    matches!(
-        problem.code,
-        "E0004"
-            | "E0102"
-            | "E0103"
-            | "E0104"
-            | "W0107"
-            | "W0108"
-            | "E0304"
-            | "E0305"
-            | "E0401"
-            | "E0403"
-            | "E0407"
-    )
+/// Whether a comma or a quote seems to be missing at the start of what must be a line of its own:
+/// then an array or a table in braces was not closed.
+fn is_open(text: &str, at: usize, message: &str) -> bool {
+    if !message.starts_with("missing comma") && !message.starts_with("string values must") {
+        return false;
+    }
+    let line = line_of(text, at);
+    let key = line.trim_start();
+    let starts_line = text.get(at..).is_some_and(|rest| rest.starts_with(key));
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let behind = key.trim_start_matches(word);
+    let is_setting = behind.len() < key.len() && behind.trim_start().starts_with('=');
+    starts_line && (key.starts_with('[') || is_setting)
+}
+
+impl Parsed<'_> {
+    /// Where there are mistakes of the syntax, and what is a problem only because of them.
+    pub(super) fn explains(&self, problem: &Problem, sources: &Sources) -> bool {
+        if self.lines.is_empty() {
+            return false;
+        }
+        // What seems to be missing may stand on the broken line.
+        let missing = matches!(
+            problem.code,
+            "E0004"
+                | "E0102"
+                | "E0103"
+                | "E0104"
+                | "W0107"
+                | "W0108"
+                | "E0304"
+                | "E0305"
+                | "E0401"
+                | "E0403"
+                | "E0407"
+        );
+        let Some(span) = &problem.span else {
+            return missing;
+        };
+        let text = sources.get(span.file).map_or("", |source| &source.text);
+        let swallowed =
+            |open: &Span| open.file == span.file && open.range.start <= span.range.start;
+        missing
+            || self
+                .lines
+                .contains(&(span.file, line(text, span.range.start)))
+            || self.open.iter().any(swallowed)
+    }
 }
 
 fn places(errors: &[Error]) -> Vec<(Range<usize>, String)> {
@@ -128,10 +179,23 @@ fn problem(file: usize, text: &str, range: Range<usize>, message: &str) -> Probl
         }
         "string values must be quoted" => problem("a value is missing, or a string without quotes")
             .hint("strings are written in quotes: key = \"value\""),
-        "key with no value" => problem("a key without a value")
-            .label("expected `=`")
-            .hint("write it as key = value; a table's header stands in [brackets]"),
-        "unclosed table" | "unclosed array of tables" => {
+        "key with no value" => {
+            let foreign = line.trim_end().ends_with(['{', ';']);
+            problem("a key without a value")
+                .label("expected `=`")
+                .hint(if foreign {
+                    "this is written like a file of nginx or Caddy; here it is TOML: [server], \
+                     then key = value"
+                } else {
+                    "write it as key = value; a table's header stands in [brackets]"
+                })
+        }
+        _ if is_open(text, span.range.start, message) => {
+            problem("an array or a table in braces is not closed above")
+                .label("still inside of it")
+                .hint("what follows here is not looked at until it is closed")
+        }
+        "unclosed table" | "unclosed array table" => {
             problem("the header of a table is not closed").label("expected `]`")
         }
         "invalid basic string" | "invalid literal string" => problem("a string is not closed")
@@ -142,6 +206,11 @@ fn problem(file: usize, text: &str, range: Range<usize>, message: &str) -> Probl
         "missing comma between array elements" | "missing comma between key-value pairs" => {
             problem("a comma is missing").label("expected `,`")
         }
+        "carriage return must be followed by newline" => {
+            problem("a carriage return alone").hint("lines end with LF or CR LF")
+        }
+        "unquoted keys cannot be empty" => problem("a key is missing in front of `=`"),
+        "invalid key-value pair" => problem("neither `key = value` nor a [header]"),
         _ if expected.is_empty() => problem(what),
         _ => problem(&format!("{what}: expected {expected}")),
     }

@@ -56,11 +56,11 @@ pub(super) struct Log {
 }
 
 /// `[[listener]]`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Listener {
     pub(super) name: Option<Spanned<String>>,
-    pub(super) bind: Spanned<String>,
+    pub(super) bind: Option<Spanned<String>>,
     pub(super) mode: Option<Spanned<Mode>>,
     pub(super) owner: Option<Spanned<String>>,
 }

@@ -27,14 +27,10 @@ impl Resolver<'_, '_> {
             good: Vec::new(),
             names: Vec::new(),
         };
-        for (index, section) in file.listeners.iter().enumerate() {
+        for section in &file.listeners {
             let Some(listener) = self.listener(section, &mut listeners) else {
                 continue;
             };
-            for (key, span) in places(section).0 {
-                self.provenance
-                    .set(format!("listener[{index}].{key}"), span);
-            }
             self.in_the_way(&listener, &listeners.good);
             listeners.good.push(listener);
         }
@@ -50,18 +46,34 @@ impl Resolver<'_, '_> {
                 later = true;
             }
         }
-        let written = self
+        let beside = ["tls", "proxy_protocol"];
+        let before = self.cx.problems.len();
+        let (written, good) = self
             .cx
-            .settings_beside::<written::Listener>(&section, &["tls", "proxy_protocol"]);
+            .settings_mended::<written::Listener>(&section, &beside);
         let written = written?;
-        let bind_at = section.at(written.bind.span());
-        let bind = self.bind(written.bind.get_ref(), &bind_at);
+        let Some(bind) = &written.bind else {
+            // It may be there, of another type or misspelt.
+            if !self.spoke_of("bind", before) {
+                self.report(
+                    Problem::error("E0004", section.span(), "[[listener]] needs `bind`")
+                        .label("`bind` is missing")
+                        .hint("write it like bind = \"127.0.0.1:8080\""),
+                );
+            }
+            return None;
+        };
+        let bind_at = section.at(bind.span());
+        let text = bind.get_ref().as_str();
+        let bind = self.bind(text, &bind_at);
         let bind = self.permissions(bind, &written, &section);
         let (name, at): (Arc<str>, Span) = match &written.name {
             Some(name) => (name.get_ref().as_str().into(), section.at(name.span())),
-            None => (written.bind.get_ref().as_str().into(), bind_at.clone()),
+            None => (text.into(), bind_at.clone()),
         };
-        self.check_name(&name, &at);
+        if written.name.is_some() {
+            self.check_name(&name, &at);
+        }
         match known.names.iter().find(|(known, _)| *known == name) {
             Some((_, first)) if written.name.is_some() => {
                 let message = format!("there are two listeners called `{name}`");
@@ -69,10 +81,11 @@ impl Resolver<'_, '_> {
             }
             _ => known.names.push((Arc::clone(&name), at)),
         }
-        let bind = bind.filter(|_| !later)?;
+        let bind = bind.filter(|_| good && !later)?;
         Some(Listener {
             name,
             bind,
+            places: places(&section),
             place: Place(bind_at),
         })
     }
@@ -127,10 +140,12 @@ impl Resolver<'_, '_> {
                 let owner = written.owner.as_ref().map(|owner| ("owner", owner.span()));
                 for (key, range) in mode.into_iter().chain(owner) {
                     let message = format!("`{key}` is for unix sockets only");
-                    self.report(
-                        Problem::error("E0306", section.at(range), message)
-                            .note(section.at(written.bind.span()), "this listens on TCP"),
-                    );
+                    let mut problem = Problem::error("E0306", section.at(range), message);
+                    if let Some(bind) = &written.bind {
+                        let at = section.at(bind.span());
+                        problem = problem.note(at, "this listens on TCP");
+                    }
+                    self.report(problem);
                 }
                 Some(tcp)
             }
@@ -147,10 +162,16 @@ impl Resolver<'_, '_> {
                 }
                 (Bind::Tcp(a), Bind::Tcp(b)) if a.port() == 0 || a.port() != b.port() => continue,
                 (Bind::Tcp(a), Bind::Tcp(b)) if covers(a.ip(), b.ip()) => {
-                    format!("{a} takes port {} on every address, {b} too", a.port())
+                    format!(
+                        "{a} takes port {} of every address, also that of {b}",
+                        a.port()
+                    )
                 }
                 (Bind::Tcp(a), Bind::Tcp(b)) if covers(b.ip(), a.ip()) => {
-                    format!("{b} takes port {} on every address, {a} too", a.port())
+                    format!(
+                        "{b} takes port {} of every address, also that of {a}",
+                        a.port()
+                    )
                 }
                 (Bind::Unix { path: a, .. }, Bind::Unix { path: b, .. }) if a == b => {
                     format!("two listeners want the socket {}", a.display())
@@ -188,6 +209,12 @@ fn bind_hint(text: &str) -> String {
     if let Some(port) = text.strip_prefix("localhost:") {
         return format!("names are not looked up; write \"127.0.0.1:{port}\" or \"[::1]:{port}\"");
     }
+    if let Some((address, port)) = text.rsplit_once(':')
+        && format!("{address}:0").parse::<SocketAddr>().is_ok()
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return "a port is a number from 0 (any free one) to 65535".to_owned();
+    }
     if text.contains("://") {
         return "write the address alone, like \"0.0.0.0:8080\"".to_owned();
     }
@@ -215,6 +242,7 @@ mod tests {
         check("::1", "\"[::1]:8080\"");
         check("localhost:80", "\"127.0.0.1:80\"");
         check("http://a", "the address alone");
+        check("[::]:70000", "0 (any free one) to 65535");
         check("/run/x", "\"unix:/run/x\"");
         check("a", "an address and a port");
     }

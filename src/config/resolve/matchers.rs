@@ -10,8 +10,8 @@ use crate::config::written;
 use crate::http::HeaderName;
 use crate::routing::{FieldMatch, QueryMatch, Test};
 
-/// The entry of a table of tests: a name, where it stands, and what its value must be.
-type Named = (String, Span, Test);
+/// The entry of a table of tests: a name, and what its value must be.
+type Named = (String, Test);
 
 impl Resolver<'_, '_> {
     /// The entries of `headers` or `query`: a name, and what its value must be.
@@ -34,11 +34,25 @@ impl Resolver<'_, '_> {
         let tests: Vec<_> = entries
             .iter()
             .filter_map(|(name, at, value)| {
-                let test = self.test(name, value, &table)?;
-                Some(((*name).to_owned(), table.at(at.clone()), test))
+                let named = key != "headers" || self.header_name(name, table.at(at.clone()));
+                let test = self.test(name, value, &table);
+                test.filter(|_| named)
+                    .map(|test| ((*name).to_owned(), test))
             })
             .collect();
         (tests.len() == entries.len()).then_some(tests)
+    }
+
+    fn header_name(&mut self, name: &str, at: Span) -> bool {
+        let good = HeaderName::from_bytes(name.as_bytes()).is_some();
+        if !good {
+            let message = format!("`{name}` is not a header name");
+            self.report(
+                Problem::error("E0002", at, message)
+                    .hint("a header name holds letters, digits and any of !#$%&'*+-.^_`|~"),
+            );
+        }
+        good
     }
 
     fn test(
@@ -72,25 +86,18 @@ impl Resolver<'_, '_> {
 
     pub(super) fn fields(&mut self, section: &mut Section<'_>) -> Option<Vec<FieldMatch>> {
         let tests = self.tests(section, "headers")?;
-        let count = tests.len();
-        let mut fields = Vec::with_capacity(count);
-        for (name, at, test) in tests {
-            match HeaderName::from_bytes(name.as_bytes()) {
-                Some(name) => fields.push(FieldMatch { name, test }),
-                None => self.report(
-                    Problem::error("E0002", at, format!("`{name}` is not a header name"))
-                        .hint("a header name holds letters, digits and any of !#$%&'*+-.^_`|~"),
-                ),
-            }
-        }
-        (fields.len() == count).then_some(fields)
+        let fields = tests.into_iter().map(|(name, test)| {
+            let name = HeaderName::from_bytes(name.as_bytes())?;
+            Some(FieldMatch { name, test })
+        });
+        fields.collect()
     }
 
     pub(super) fn query(&mut self, section: &mut Section<'_>) -> Option<Vec<QueryMatch>> {
         let tests = self.tests(section, "query")?.into_iter();
         Some(
             tests
-                .map(|(name, _, test)| QueryMatch {
+                .map(|(name, test)| QueryMatch {
                     name: name.into(),
                     test,
                 })

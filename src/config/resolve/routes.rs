@@ -47,32 +47,35 @@ impl Resolver<'_, '_> {
     ) -> Option<Route> {
         let places = places(section);
         let mut section = listed(section.clone());
-        let handlers: Vec<_> = REGISTRY
+        let mut handlers: Vec<_> = REGISTRY
             .iter()
             .filter_map(|kind| section.take(kind.name).map(|(at, value)| (kind, at, value)))
             .collect();
+        handlers.sort_by_key(|(_, at, _)| at.start);
         let headers = self.fields(&mut section);
         let query = self.query(&mut section);
         let mut beside: Vec<&str> = REGISTRY.iter().map(|kind| kind.name).collect();
         beside.extend(["headers", "query"]);
         let before = self.cx.problems.len();
-        let written = self.cx.settings_beside::<written::Route>(&section, &beside);
-        let misspelt = self.cx.problems[before..]
-            .iter()
-            .any(|problem| problem.code == "E0003");
-        let Some(written) = written else {
-            // What can be said without the rest is said now.
-            self.handler(handlers, &section, "", misspelt);
-            return None;
+        let (written, good) = self.cx.settings_mended::<written::Route>(&section, &beside);
+        let written = written?;
+        // A misspelt key may be the one that would be missed below.
+        let misspelt = self.cx.problems.iter().skip(before);
+        let misspelt = misspelt.filter(|problem| problem.code == "E0003").count() > 0;
+        let path = match (&written.path, &written.path_regex) {
+            (None, None) if misspelt || self.spoke_of("path", before) => None,
+            _ => self.path(&written, &section),
         };
-        let path = self.path(&written, &section);
         let hosts = self.hosts(&written, &section);
         let served = self.served(&written, &section, listeners);
         let middleware = self.links(&written.middleware, section.span().file, links);
         let name = self.route_name(&written, &section, names);
         self.cx.captures = path.as_ref().map(captured);
-        let handler = self.handler(handlers, &section, &name, false);
+        let handler = self.handler(handlers, &section, &name, misspelt);
         self.cx.captures = None;
+        if !good {
+            return None;
+        }
         Some(Route {
             name,
             listeners: served?,
@@ -225,6 +228,12 @@ impl Resolver<'_, '_> {
             .host
             .iter()
             .filter_map(|host| {
+                if host.get_ref().is_empty() {
+                    let at = section.at(host.span());
+                    let problem = Problem::error("E0405", at, "`host` holds an empty string");
+                    self.report(problem.hint("leave `host` out for every host"));
+                    return None;
+                }
                 let pattern = HostPattern::parse(host.get_ref());
                 self.pattern("E0405", "`host`", pattern, section.at(host.span()))
             })
