@@ -1,3 +1,4 @@
 //! The real binary, one behaviour a test.
 
 mod start;
+mod static_files;
