@@ -237,7 +237,8 @@ fn finish(
         status: Some(status),
         body_sent: sent.body,
         body_received: progress.received.get(),
-        duration: clock::now().saturating_duration_since(x.started),
+        // Read anew: the coarse clock stands still within a wake-up.
+        duration: clock::precise_now().saturating_duration_since(x.started),
         why: x.why,
     };
     answer.complete(x, &outcome);
