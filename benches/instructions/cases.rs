@@ -15,6 +15,7 @@ use httpserverd::http::h1::chunked::{Decoder, write_chunk_head};
 use httpserverd::http::h1::encode::{
     BodyLength, ConnectionOption, HeadOptions, write_response_head,
 };
+use httpserverd::http::h1::head::{HeadLimits, RequestParser};
 use httpserverd::http::{RequestHead, StatusCode, name};
 use httpserverd::routing::chain::{Chain, Entered};
 use httpserverd::routing::pattern::PathPattern;
@@ -32,7 +33,9 @@ pub(crate) struct Case {
 }
 
 /// Every case, in the order of the table.
-pub(crate) const ALL: [Case; 6] = [
+pub(crate) const ALL: [Case; 8] = [
+    case("parse curl's head", 20_000, |n| parse(CURL, n)),
+    case("parse a browser's head", 20_000, |n| parse(BROWSER, n)),
     case("lookup among 10 routes", 20_000, |n| lookup(10, n)),
     case("lookup among 10,000", 20_000, |n| lookup(10_000, n)),
     case("encode a response head", 20_000, encode),
@@ -46,6 +49,42 @@ const fn case(name: &'static str, iterations: u64, run: fn(u64)) -> Case {
         name,
         iterations,
         run,
+    }
+}
+
+/// What curl sends.
+const CURL: &[u8] = b"GET /health/live HTTP/1.1\r\n\
+Host: localhost:8080\r\n\
+User-Agent: curl/7.88.1\r\n\
+Accept: */*\r\n\r\n";
+
+/// What a browser sends for a picture of a page.
+const BROWSER: &[u8] = b"GET /images/2026/11/header-large.webp?v=20261124 HTTP/1.1\r\n\
+Host: www.example.com\r\n\
+User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
+Accept: image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5\r\n\
+Accept-Language: en-GB,en;q=0.7,de;q=0.3\r\n\
+Accept-Encoding: gzip, deflate, br, zstd\r\n\
+DNT: 1\r\n\
+Sec-GPC: 1\r\n\
+Connection: keep-alive\r\n\
+Referer: https://www.example.com/articles/2026/11/24/how-to-count-instructions\r\n\
+Cookie: session=01985c5e-7d3c-7bb4-9c3e-0a1b2c3d4e5f; theme=dark; consent=1\r\n\
+Sec-Fetch-Dest: image\r\n\
+Sec-Fetch-Mode: no-cors\r\n\
+Sec-Fetch-Site: same-origin\r\n\
+Priority: u=4, i\r\n\
+If-None-Match: \"18a1f3c2b4-400\"\r\n\r\n";
+
+/// A connection's head, filled anew for each request.
+fn parse(head: &[u8], iterations: u64) {
+    let limits = HeadLimits::default();
+    let mut request = RequestHead::default();
+    let mut parser = RequestParser::default();
+    for _ in 0..iterations {
+        let length = parser.parse(black_box(head), &limits, &mut request);
+        assert_eq!(length, Ok(Some(head.len())));
+        black_box(&request);
     }
 }
 
