@@ -70,7 +70,7 @@ impl Index {
 
 /// What decides between rules with the same host and pattern; and, for expressions, the order
 /// of the file alone.
-fn among_equals(rule: &Rule) -> impl Ord + use<> {
+pub(super) fn among_equals(rule: &Rule) -> impl Ord + use<> {
     let specific = (
         rule.methods.is_empty(),
         std::cmp::Reverse((rule.headers.len(), rule.query.len())),

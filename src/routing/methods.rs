@@ -93,6 +93,12 @@ impl Methods {
         self.bits == 0 && self.extensions.is_empty()
     }
 
+    /// Whether every method of `other` is in this set too.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let mut extensions = other.extensions.iter();
+        other.bits & !self.bits == 0 && extensions.all(|name| self.extensions.contains(name))
+    }
+
     /// As `Allow` lists them: sorted.
     pub(super) fn list(&self) -> String {
         let own = NAMED.iter().filter(|&method| self.contains(method));
@@ -134,6 +140,8 @@ mod tests {
         assert!(set.contains(&purge));
         assert!(!set.contains(&extension("purge")));
         assert!(!set.is_empty());
+        assert!(set.covers(&Methods::new([&purge])));
+        assert!(!Methods::new([&purge]).covers(&set));
         assert!(Methods::default().is_empty());
     }
 

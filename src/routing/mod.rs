@@ -12,10 +12,14 @@ pub mod host;
 mod index;
 pub mod matcher;
 mod methods;
+pub mod oracle;
 pub mod pattern;
 pub mod route;
 pub mod rule;
+pub mod shadow;
 pub mod table;
+#[cfg(test)]
+mod testing;
 mod tree;
 
 pub use chain::Chain;
@@ -24,4 +28,5 @@ pub use matcher::{FieldMatch, QueryMatch, Test};
 pub use pattern::{PathPattern, PatternError};
 pub use route::Route;
 pub use rule::Rule;
+pub use shadow::shadowed;
 pub use table::{Found, Table};

@@ -15,8 +15,8 @@ use crate::http::Method;
 /// 2. host: exact, then wildcards, the longest first, then any;
 /// 3. path, see [`PathPattern`]: exact, then segment by segment literal before `:name` before
 ///    `*`. An expression comes before the patterns whose first `:name` or `*` stands no further
-///    in than the expression, or one behind it in the file, is literal; expressions keep the
-///    order of the file among themselves;
+///    in than the expression is literal. Expressions keep the order of the file among
+///    themselves: where a later one comes that far forward, those in front of it do too;
 /// 4. rules that name methods before those that do not; then those that ask for more fields;
 ///    then those that ask for more of the query;
 /// 5. the order of the file.

@@ -227,3 +227,6 @@ impl<'t, 'r> Search<'t, 'r> {
         Found::MethodNotAllowed(self.allowed.list())
     }
 }
+
+#[cfg(test)]
+mod tests;

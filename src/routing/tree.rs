@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use smallvec::SmallVec;
+
 use super::pattern::{PathPattern, Segment, Shape, split_segment};
 
 /// A map by bytes that the configuration chose. What is looked up comes from the network, but
@@ -57,8 +59,18 @@ pub(super) type RuleId = u32;
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     root: Node,
-    /// Expressions in the order of the file, each with the depth at which it is tried.
-    regexes: Vec<(RuleId, usize)>,
+    /// Expressions in the order of the file.
+    regexes: Vec<Expression>,
+}
+
+/// Where an expression stands.
+#[derive(Debug)]
+struct Expression {
+    rule: RuleId,
+    /// Every path it matches starts with this.
+    prefix: Box<[u8]>,
+    /// How many whole segments of it are literal.
+    depth: usize,
 }
 
 /// What may follow after the same segments. Lists of rules are in order of precedence.
@@ -80,12 +92,11 @@ impl Tree {
         let segments = match &pattern.shape {
             Shape::Segments(segments) => segments,
             Shape::Regex(regex) => {
-                // Who stands in front in the file is tried no later.
-                let shallower = self.regexes.iter_mut().rev();
-                for (_, depth) in shallower.take_while(|(_, depth)| *depth < regex.depth) {
-                    *depth = regex.depth;
-                }
-                self.regexes.push((rule, regex.depth));
+                self.regexes.push(Expression {
+                    rule,
+                    prefix: regex.prefix.clone(),
+                    depth: regex.depth,
+                });
                 return;
             }
         };
@@ -106,28 +117,47 @@ impl Tree {
     /// Shows every rule whose pattern matches the path, in order of precedence, until `visit`
     /// says true; whether it did. Expressions are shown unmatched.
     pub(super) fn visit(&self, path: &[u8], visit: impl FnMut(RuleId) -> bool) -> bool {
-        let Some(path) = path.strip_prefix(b"/") else {
+        let Some(text) = path.strip_prefix(b"/") else {
             // `*` and authorities are no paths.
             return false;
         };
-        let (path, slash) = match path.strip_suffix(b"/") {
-            Some(path) => (path, true),
-            None => (path, false),
+        let (text, slash) = match text.strip_suffix(b"/") {
+            Some(text) => (text, true),
+            None => (text, false),
         };
         let mut walk = Walk {
-            regexes: &self.regexes,
+            tree: self,
+            path,
             slash,
+            regexes: None,
             visit,
         };
-        let left = (!path.is_empty()).then_some(path);
+        let left = (!text.is_empty()).then_some(text);
         walk.node(&self.root, left, 0, true)
+    }
+
+    /// The expressions that may match this path, the last first, each with the depth at which
+    /// it is due: where it is literal to, or one behind it in the file is. So they keep the
+    /// order of the file among themselves.
+    fn expressions(&self, path: &[u8]) -> SmallVec<[(RuleId, usize); 8]> {
+        let may_match = self.regexes.iter().rev();
+        let may_match = may_match.filter(|expression| path.starts_with(&expression.prefix));
+        let mut due = 0;
+        may_match
+            .map(|expression| {
+                due = due.max(expression.depth);
+                (expression.rule, due)
+            })
+            .collect()
     }
 }
 
 struct Walk<'t, F> {
-    /// Expressions not tried yet.
-    regexes: &'t [(RuleId, usize)],
+    tree: &'t Tree,
+    path: &'t [u8],
     slash: bool,
+    /// Expressions not tried yet, the last first, each with the depth at which it is due.
+    regexes: Option<SmallVec<[(RuleId, usize); 8]>>,
     visit: F,
 }
 
@@ -164,12 +194,17 @@ impl<F: FnMut(RuleId) -> bool> Walk<'_, F> {
         self.rules(&node.rest) || (step.is_none() && self.rules(other))
     }
 
-    /// Visits the expressions that are literal to this depth or deeper.
+    /// Visits the expressions that are due at this depth or deeper.
     fn regexes(&mut self, depth: usize) -> bool {
-        while let Some((&(rule, own), later)) = self.regexes.split_first()
-            && own >= depth
+        if self.tree.regexes.is_empty() {
+            return false;
+        }
+        let (tree, path) = (self.tree, self.path);
+        let left = self.regexes.get_or_insert_with(|| tree.expressions(path));
+        while let Some(&(rule, due)) = left.last()
+            && due >= depth
         {
-            self.regexes = later;
+            left.pop();
             if (self.visit)(rule) {
                 return true;
             }
@@ -268,10 +303,10 @@ mod tests {
         check(
             &patterns,
             "/u/7",
-            &["/u/7", "^/u/[0-9]+$", "/u/:id", "/u/*", "^/a", "/*"],
+            &["/u/7", "^/u/[0-9]+$", "/u/:id", "/u/*", "/*"],
         );
-        // The tree has no `/x`, so that the walk ends early; all expressions are tried.
-        check(&patterns, "/x/y", &["^/u/[0-9]+$", "^/a", "/*"]);
+        // The tree has no `/ab`, so that the walk ends early.
+        check(&patterns, "/ab/c", &["^/a", "/*"]);
         // Below a parameter none is tried twice.
         check(
             &["^/[a-z]", "/:a/b/c", "/:a/:b/*"],
@@ -282,6 +317,12 @@ mod tests {
 
     #[test]
     fn expressions_keep_the_order_of_the_file() {
+        // One that cannot match the path draws none forward.
+        check(
+            &["^/[a-z]+/", "^/z/b/x?", "/a/*"],
+            "/a/b/c",
+            &["/a/*", "^/[a-z]+/"],
+        );
         check(
             &["^/[a-z]+/", "^/a/b/x?", "/a/*", "/a/b/*", "/a/b/c"],
             "/a/b/c",

@@ -4,3 +4,4 @@ mod accept;
 mod conditional;
 mod range;
 mod request_head;
+mod routes;
