@@ -65,3 +65,183 @@ impl Chain {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Mutex;
+    use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::exchange::testing::{TestRequest, block_on};
+    use crate::exchange::{LocalBoxFuture, Resume};
+    use crate::http::StatusCode;
+
+    type Said = Arc<Mutex<Vec<String>>>;
+
+    /// Says what it is asked to do.
+    #[derive(Debug)]
+    struct Link {
+        name: &'static str,
+        answer: Answer,
+        said: Said,
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Answer {
+        Continue,
+        Respond,
+        /// Asks someone, so many times, then does the other.
+        Wait(u32, bool),
+        Never,
+    }
+
+    fn wait(times: u32, respond: bool) -> LocalBoxFuture<'static, Resume> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            let resume: Resume = Box::new(move |x| match (times, respond) {
+                (2.., _) => Flow::Wait(wait(times.saturating_sub(1), respond)),
+                (_, true) => Flow::Respond(Response::text(StatusCode::OK, x.route.to_owned())),
+                (_, false) => {
+                    x.request_id = Some("resumed".into());
+                    Flow::Continue
+                }
+            });
+            resume
+        })
+    }
+
+    impl Middleware for Link {
+        fn on_request(&self, _: &mut Exchange<'_>) -> Flow {
+            self.say("request");
+            match self.answer {
+                Answer::Continue => Flow::Continue,
+                Answer::Respond => Flow::Respond(Response::new(StatusCode::FORBIDDEN)),
+                Answer::Wait(times, respond) => Flow::Wait(wait(times, respond)),
+                Answer::Never => Flow::Wait(Box::pin(std::future::pending())),
+            }
+        }
+
+        fn on_response(&self, _: &mut Exchange<'_>, response: &mut Response) {
+            self.say(&format!("response {}", response.status));
+        }
+
+        fn on_complete(&self, _: &Exchange<'_>, _: &Outcome) {
+            self.say("complete");
+        }
+    }
+
+    impl Link {
+        fn say(&self, what: &str) {
+            let line = format!("{} {what}", self.name);
+            self.said.lock().unwrap().push(line);
+        }
+    }
+
+    fn chain(answers: &[Answer]) -> (Chain, Said) {
+        let said = Said::default();
+        let links = ["a", "b", "c"].iter().zip(answers).map(|(&name, &answer)| {
+            let said = Arc::clone(&said);
+            Arc::new(Link { name, answer, said }) as Arc<dyn Middleware>
+        });
+        (Chain::new(links), said)
+    }
+
+    fn outcome() -> Outcome {
+        Outcome {
+            status: None,
+            body_sent: 0,
+            body_received: 0,
+            duration: Duration::ZERO,
+            why: None,
+        }
+    }
+
+    /// Runs all hooks as dispatch does; what was said, and whether a link answered.
+    fn run(answers: &[Answer]) -> (Vec<String>, Option<StatusCode>) {
+        let (chain, said) = chain(answers);
+        let mut request = TestRequest::get("/");
+        let mut x = request.exchange();
+        let mut entered = Entered::default();
+        let answered = block_on(chain.on_request(&mut x, &mut entered));
+        let status = answered.as_ref().map(|response| response.status);
+        let mut response = answered.unwrap_or_else(|| Response::new(StatusCode::OK));
+        chain.on_response(entered, &mut x, &mut response);
+        chain.on_complete(entered, &x, &outcome());
+        let said = said.lock().unwrap().clone();
+        (said, status)
+    }
+
+    #[test]
+    fn inwards_in_order_and_outwards_in_reverse() {
+        let (said, answered) = run(&[Answer::Continue, Answer::Continue]);
+        let expected = [
+            "a request",
+            "b request",
+            "b response 200",
+            "a response 200",
+            "b complete",
+            "a complete",
+        ];
+        assert_eq!(
+            (said.as_slice(), answered),
+            (&expected.map(String::from)[..], None)
+        );
+    }
+
+    #[test]
+    fn who_answers_gets_no_response_hook_and_who_is_further_in_nothing() {
+        let (said, answered) = run(&[Answer::Continue, Answer::Respond, Answer::Continue]);
+        let expected = [
+            "a request",
+            "b request",
+            "a response 403",
+            "b complete",
+            "a complete",
+        ];
+        assert_eq!(said, expected);
+        assert_eq!(answered, Some(StatusCode::FORBIDDEN));
+    }
+
+    #[test]
+    fn who_waits_goes_on_or_answers_when_resumed() {
+        let (said, answered) = run(&[Answer::Wait(1, false), Answer::Wait(3, true)]);
+        let expected = [
+            "a request",
+            "b request",
+            "a response 200",
+            "b complete",
+            "a complete",
+        ];
+        assert_eq!(
+            (said.as_slice(), answered),
+            (&expected.map(String::from)[..], Some(StatusCode::OK))
+        );
+        let (said, answered) = run(&[Answer::Wait(2, false)]);
+        assert_eq!(said, ["a request", "a response 200", "a complete"]);
+        assert_eq!(answered, None);
+    }
+
+    #[test]
+    fn who_was_waiting_when_the_exchange_was_dropped_is_completed_too() {
+        let (chain, said) = chain(&[Answer::Continue, Answer::Never, Answer::Continue]);
+        let mut request = TestRequest::get("/");
+        let mut x = request.exchange();
+        let mut entered = Entered::default();
+        {
+            let mut waiting = pin!(chain.on_request(&mut x, &mut entered));
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(matches!(waiting.as_mut().poll(&mut cx), Poll::Pending));
+        }
+        chain.on_complete(entered, &x, &outcome());
+        let said = said.lock().unwrap().clone();
+        assert_eq!(said, ["a request", "b request", "b complete", "a complete"]);
+    }
+
+    #[test]
+    fn an_empty_chain_does_nothing_at_once() {
+        let (said, answered) = run(&[]);
+        assert!(said.is_empty() && answered.is_none());
+    }
+}
