@@ -165,6 +165,11 @@ fn problem(file: usize, text: &str, range: Range<usize>, message: &str) -> Probl
     let span = Span { file, range };
     let problem = |message: &str| Problem::error("E0005", span.clone(), message);
     match what {
+        _ if is_open(text, span.range.start, message) => {
+            problem("an array or a table in braces is not closed above")
+                .label("still inside of it")
+                .hint("what follows here is not looked at until it is closed")
+        }
         "duplicate key" => {
             let key = text.get(span.range.clone()).unwrap_or_default().trim();
             let header = line.trim_start().starts_with('[');
@@ -177,8 +182,15 @@ fn problem(file: usize, text: &str, range: Range<usize>, message: &str) -> Probl
                 .label("written again here")
                 .hint(hint)
         }
-        "string values must be quoted" => problem("a value is missing, or a string without quotes")
-            .hint("strings are written in quotes: key = \"value\""),
+        "string values must be quoted" => {
+            let value = text.get(span.range.clone()).unwrap_or_default().trim();
+            if value.is_empty() {
+                problem("a value is missing").hint("write it as key = value")
+            } else {
+                let quoted = value.escape_default();
+                problem("a string without quotes").hint(format!("write \"{quoted}\""))
+            }
+        }
         "key with no value" => {
             let foreign = line.trim_end().ends_with(['{', ';']);
             problem("a key without a value")
@@ -189,11 +201,6 @@ fn problem(file: usize, text: &str, range: Range<usize>, message: &str) -> Probl
                 } else {
                     "write it as key = value; a table's header stands in [brackets]"
                 })
-        }
-        _ if is_open(text, span.range.start, message) => {
-            problem("an array or a table in braces is not closed above")
-                .label("still inside of it")
-                .hint("what follows here is not looked at until it is closed")
         }
         "unclosed table" | "unclosed array table" => {
             problem("the header of a table is not closed").label("expected `]`")

@@ -132,7 +132,6 @@ fn the_shipped_demo_is_good() {
             _ => line,
         })
         .take_while(|line| !line.starts_with("[[listener]]"))
-        .filter(|line| !line.starts_with("middleware"))
         .collect();
     let listed = format!(
         "{}\n[[listener]]\nbind = \"127.0.0.1:8080\"\n[[route]]\npath = \"/*\"\nrespond = {{}}",

@@ -192,7 +192,6 @@ impl Resolver<'_, '_> {
     pub(super) fn default_links(&mut self, names: &[&str], links: &mut Links) -> Vec<usize> {
         names
             .iter()
-            .filter(|name| REGISTRY.iter().any(|kind| kind.name == **name))
             .filter_map(|name| self.link(name, &Span::default(), links))
             .collect()
     }
