@@ -170,8 +170,8 @@ codes! {
      [server] for all."
 
     "W0109" "a middleware that is listed twice"
-    "It would run twice for each request: a limiter would count double, a log would write two \
-     lines. What [server] lists runs for every route and need not be listed again."
+    "It runs once all the same: running it twice would count or log each request double. What \
+     [server] lists runs for every route and need not be listed again."
 
     "W0408" "a route that is never reached"
     "Every request that this route would answer is answered by another before it. Give it a \

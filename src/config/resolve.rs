@@ -125,7 +125,7 @@ pub(super) fn resolve(file: &File<'_>, sources: &Sources, cx: &mut ParseContext<
     let server = resolver.server(file, &mut links);
     let log = resolver.log(file);
     let listeners = resolver.listeners(file);
-    let routes = resolver.routes(file, &listeners, &mut links);
+    let routes = resolver.routes(file, &listeners, &server.middleware, &mut links);
     if routes.len() == file.routes.len() {
         resolver.unused(file, &links);
     }
@@ -198,7 +198,7 @@ impl Resolver<'_, '_> {
         let header = self.pick(&written, "server_header", |w| &w.server_header);
         let names = self.pick(&written, "middleware", |w| &w.middleware);
         let middleware = match names {
-            Some((names, span)) => self.links(&names, span.file, links),
+            Some((names, span)) => self.links(&names, span.file, &[], links),
             None => self.default_links(&MIDDLEWARE, links),
         };
         if let Some((drain, span)) = &drain

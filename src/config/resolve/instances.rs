@@ -159,11 +159,12 @@ impl Resolver<'_, '_> {
         })
     }
 
-    /// The middleware that a list names.
+    /// The middleware that a list names, inside of these.
     pub(super) fn links(
         &mut self,
         names: &[Spanned<String>],
         file: usize,
+        outer: &[usize],
         links: &mut Links,
     ) -> Vec<usize> {
         let mut indexes = Vec::new();
@@ -173,12 +174,17 @@ impl Resolver<'_, '_> {
                 range: name.span(),
             };
             match self.link(name.get_ref(), &span, links) {
-                Some(index) if indexes.contains(&index) => {
-                    let message = format!("`{}` is listed twice", name.get_ref());
+                Some(index) if outer.contains(&index) || indexes.contains(&index) => {
+                    let name = name.get_ref();
+                    let message = if outer.contains(&index) {
+                        format!("`{name}` runs for every route already: [server] lists it")
+                    } else {
+                        format!("`{name}` is listed twice")
+                    };
                     self.report(
                         Problem::warning("W0109", span, message)
-                            .label("would run a second time")
-                            .hint("take one of them out"),
+                            .label("does nothing more here")
+                            .hint("take it out here"),
                     );
                 }
                 Some(index) => indexes.push(index),

@@ -22,29 +22,40 @@ use crate::routing::{HostPattern, PathPattern, PatternError};
 /// Keys whose value may be one string instead of an array of them.
 const LISTS: [&str; 4] = ["listener", "host", "methods", "middleware"];
 
+/// What routes refer to.
+struct Known<'k> {
+    listeners: &'k Listeners,
+    /// The middleware around every route.
+    outer: &'k [usize],
+    links: &'k mut Links,
+    /// The names of the routes before.
+    names: &'k mut HashMap<Arc<str>, Span>,
+}
+
 impl Resolver<'_, '_> {
     /// All routes that have no mistakes.
     pub(super) fn routes(
         &mut self,
         file: &File<'_>,
         listeners: &Listeners,
+        outer: &[usize],
         links: &mut Links,
     ) -> Vec<Route> {
         let mut names: HashMap<Arc<str>, Span> = HashMap::new();
         let mut routes = Vec::with_capacity(file.routes.len());
         for section in &file.routes {
-            routes.extend(self.route(section, listeners, links, &mut names));
+            let mut known = Known {
+                listeners,
+                outer,
+                links,
+                names: &mut names,
+            };
+            routes.extend(self.route(section, &mut known));
         }
         routes
     }
 
-    fn route(
-        &mut self,
-        section: &Section<'_>,
-        listeners: &Listeners,
-        links: &mut Links,
-        names: &mut HashMap<Arc<str>, Span>,
-    ) -> Option<Route> {
+    fn route(&mut self, section: &Section<'_>, known: &mut Known<'_>) -> Option<Route> {
         let places = places(section);
         let mut section = listed(section.clone());
         let mut handlers: Vec<_> = REGISTRY
@@ -67,9 +78,10 @@ impl Resolver<'_, '_> {
             _ => self.path(&written, &section),
         };
         let hosts = self.hosts(&written, &section);
-        let served = self.served(&written, &section, listeners);
-        let middleware = self.links(&written.middleware, section.span().file, links);
-        let name = self.route_name(&written, &section, names);
+        let served = self.served(&written, &section, known.listeners);
+        let names = &written.middleware;
+        let middleware = self.links(names, section.span().file, known.outer, known.links);
+        let name = self.route_name(&written, &section, known.names);
         self.cx.captures = path.as_ref().map(captured);
         let handler = self.handler(handlers, &section, &name, misspelt);
         self.cx.captures = None;
