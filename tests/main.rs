@@ -6,6 +6,7 @@
     reason = "what a test stands on fails the test"
 )]
 
+mod architecture;
 mod config;
 mod e2e;
 mod properties;
