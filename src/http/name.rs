@@ -41,13 +41,18 @@ macro_rules! names {
         /// The canonical spelling of every interned name.
         const KNOWN: &[&str] = &[$($text),*];
 
-        #[expect(non_camel_case_types, clippy::upper_case_acronyms, reason = "an index a name, counted by the compiler")]
+        #[expect(
+            non_camel_case_types,
+            clippy::upper_case_acronyms,
+            reason = "an index a name, counted by the compiler"
+        )]
         #[repr(u8)]
         enum Index { $($constant),* }
 
         $(
             #[doc = concat!("`", $text, "`.")]
-            pub const $constant: HeaderName = HeaderName(Repr::Known(Known(Index::$constant as u8)));
+            pub const $constant: HeaderName =
+                HeaderName(Repr::Known(Known(Index::$constant as u8)));
         )*
     };
 }

@@ -89,14 +89,16 @@ pub async fn accept(
                 begin(transport, peer, &worker, &listening);
             }
             Err(error) if is_of_one_connection(&error) => {
-                debug!(%error, listener = ?listening.bind, "a connection was gone before it was accepted");
+                let listener = &listening.bind;
+                debug!(%error, ?listener, "a connection was gone before it was accepted");
             }
             Err(error) => {
                 let now = clock::now();
                 let due = warned.is_none_or(|last| now.duration_since(last) >= WARNING_INTERVAL);
                 if due {
                     warned = Some(now);
-                    warn!(%error, listener = ?listening.bind, "cannot accept connections, backing off");
+                    let listener = &listening.bind;
+                    warn!(%error, ?listener, "cannot accept connections, backing off");
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_LONGEST);

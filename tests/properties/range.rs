@@ -45,7 +45,10 @@ fn selected(selection: &Selection) -> Vec<ByteRange> {
 proptest! {
     #[test]
     fn a_selection_is_the_union_of_what_was_asked_for(
-        specs in prop::collection::vec((prop::option::of(0..40_u64), prop::option::of(0..40_u64)), 1..20),
+        specs in prop::collection::vec(
+            (prop::option::of(0..40_u64), prop::option::of(0..40_u64)),
+            1..20,
+        ),
         complete in 0..36_u64,
     ) {
         let selection = parse(written(&specs).as_bytes(), complete);
@@ -56,7 +59,8 @@ proptest! {
                 prop_assert_eq!(&selection, &Selection::Unsatisfiable);
             }
             Some(bytes) => {
-                let sent: Vec<u64> = ranges.iter().flat_map(|range| range.start..range.end).collect();
+                let sent = ranges.iter().flat_map(|range| range.start..range.end);
+                let sent: Vec<u64> = sent.collect();
                 // No byte is sent twice, and exactly those asked for are.
                 prop_assert_eq!(sent.len(), bytes.len());
                 prop_assert_eq!(sent.into_iter().collect::<BTreeSet<_>>(), bytes);

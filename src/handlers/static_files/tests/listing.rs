@@ -111,7 +111,8 @@ fn names_are_never_markup_nor_another_place() {
     );
     for row in [
         "<title>Index of /&lt;i&gt;/</title>",
-        "<a href=\"%3Cscript%3Ealert%281%29%3C_script%3E\">&lt;script&gt;alert(1)&lt;_script&gt;</a>",
+        "<a href=\"%3Cscript%3Ealert%281%29%3C_script%3E\">\
+         &lt;script&gt;alert(1)&lt;_script&gt;</a>",
         "<a href=\"%22quoted%22%20%26%20%27more%27\">&quot;quoted&quot; &amp; &#39;more&#39;</a>",
         "<a href=\"line%0Abreak\">line\u{fffd}break</a>",
         "<a href=\"javascript%3Aalert%281%29\">javascript:alert(1)</a>",
