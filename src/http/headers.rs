@@ -153,6 +153,20 @@ impl Headers {
             .any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
     }
 
+    /// Adds a member to a list field unless it, or `*`, is there already: `Vary`, `Via`.
+    pub fn add_member(&mut self, name: &HeaderName, member: &str) {
+        if self.has_token(name, member) || self.has_token(name, "*") {
+            return;
+        }
+        let mut list = Vec::new();
+        for own in self.list(name) {
+            list.extend_from_slice(own);
+            list.extend_from_slice(b", ");
+        }
+        list.extend_from_slice(member.as_bytes());
+        self.set(name, list);
+    }
+
     /// Names and values in order, as spelt.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.fields
@@ -276,6 +290,22 @@ mod tests {
         assert!(headers.remove(&VARY));
         assert!(!headers.remove(&VARY));
         assert_eq!(headers.len(), 1);
+    }
+
+    #[test]
+    fn a_member_is_added_once_and_lines_are_joined() {
+        let mut headers = Headers::new();
+        headers.add_member(&VARY, "Origin");
+        assert_eq!(headers.get(&VARY), Some(&b"Origin"[..]));
+        headers.append(&VARY, "a,, b");
+        headers.add_member(&VARY, "origin");
+        assert_eq!(headers.get_all(&VARY).count(), 2);
+        headers.add_member(&VARY, "c");
+        let all: Vec<_> = headers.get_all(&VARY).collect();
+        assert_eq!(all, [b"Origin, a, b, c"]);
+        headers.set(&VARY, "*");
+        headers.add_member(&VARY, "d");
+        assert_eq!(headers.get(&VARY), Some(&b"*"[..]));
     }
 
     #[test]

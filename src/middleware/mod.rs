@@ -1,13 +1,15 @@
 //! The open set: one file a kind, and the registry that names them all.
 
 mod access_log;
+mod cors;
 mod request_id;
 
 use crate::build::Kind;
 use crate::exchange::Middleware;
 
 /// Every kind of middleware, sorted by name.
-pub const REGISTRY: &[Kind<Box<dyn Middleware>>] = &[access_log::KIND, request_id::KIND];
+pub const REGISTRY: &[Kind<Box<dyn Middleware>>] =
+    &[access_log::KIND, cors::KIND, request_id::KIND];
 
 #[cfg(test)]
 mod tests;
