@@ -1,19 +1,62 @@
-//! The reverse proxy: a request goes out to an endpoint of an upstream, its response comes back.
+//! The reverse proxy: a request goes out to an endpoint of an upstream, its answer comes back.
+//!
+//! ```text
+//!            Proxy::handle ── whose turn? ──▶ pool (idle connections, rotation) · connect
+//!                 │
+//!   x.body ──▶ outgoing ──▶ ┌──────┐
+//!   request ─▶ (head)       │ call │ both directions at the same time
+//!              incoming ◀── └──────┘
+//!                 │
+//!              response ──▶ Body::Bytes (all is there) · body (a stream) · tunnel (a 101)
+//! ```
+//!
+//! A connection goes back to the pool only at the clean end of an answer, with nothing left on
+//! it in either direction. In every other case it is dropped, and dropping closes it.
 
+mod balance;
+mod body;
+mod buffers;
+mod call;
 mod check;
+mod connect;
+mod incoming;
+mod outgoing;
+mod pool;
+mod request;
+mod response;
 mod settings;
+mod tunnel;
 mod upstream;
 mod upstream_settings;
 
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::exchange::{Exchange, Response, Why};
+use smallvec::SmallVec;
+use tracing::warn;
+
+use self::call::{Call, CallError};
+use self::connect::{ConnectError, Connection, connect};
+use self::incoming::Incoming;
+use self::outgoing::Outgoing;
+use self::pool::{EndpointView, Keeper, Pool, View};
+use self::request::{Outward, body_length, may_upgrade, write_head};
+use self::response::{Asked, respond};
+use self::settings::Rewriting;
+use crate::exchange::{Exchange, Response, UpstreamTrail, Why};
 use crate::http::StatusCode;
+use crate::http::h1::encode::BodyLength;
 
 pub(super) use settings::KIND;
-use settings::Rewriting;
 pub use upstream::Upstream;
 pub use upstream_settings::UPSTREAM;
+
+/// How many endpoints are tried for one request if they cannot be connected to. A third that
+/// fails says more about the network than about endpoints.
+const ENDPOINTS_TRIED_MAX: usize = 3;
 
 /// Passes requests on to an upstream.
 #[derive(Debug)]
@@ -22,9 +65,255 @@ pub struct Proxy {
     rewriting: Rewriting,
 }
 
+/// One request on its way through.
+struct Passage<'p> {
+    proxy: &'p Proxy,
+    view: Rc<View>,
+    keeper: Keeper,
+    length: BodyLength,
+    upgrade: bool,
+    /// Taken from try to try.
+    outgoing: Option<Outgoing>,
+}
+
+/// Why a try came to nothing.
+enum Failed {
+    /// No connection: another endpoint may be tried.
+    Connect(Why),
+    /// The client's body broke off.
+    Client(Why),
+    /// It is not safe, or of no use, to try again.
+    Upstream(Why),
+}
+
 impl Proxy {
     /// Passes the request on; the response that comes back, or why none did.
-    pub(super) async fn handle(&self, _x: &mut Exchange<'_>) -> Response {
-        Response::error(StatusCode::SERVICE_UNAVAILABLE, Why::NoEndpoint)
+    pub(super) async fn handle(&self, x: &mut Exchange<'_>) -> Response {
+        let pool: Rc<Pool> = x.locals.keep();
+        let view = pool.view(&self.upstream, x.locals);
+        x.upstream = Some(Box::new(UpstreamTrail {
+            upstream: Rc::clone(&view.name),
+            ..UpstreamTrail::default()
+        }));
+        let body = x.body.take();
+        let length = body_length(x.request, body.as_ref().map(|body| body.length()));
+        let upgrade = may_upgrade(x.request, body.is_some());
+        let mut passage = Passage {
+            proxy: self,
+            keeper: Keeper::new(pool, self.upstream.keep_alive, x.locals),
+            view,
+            length,
+            upgrade,
+            outgoing: Some(Outgoing::new(Vec::new(), body, length)),
+        };
+        match passage.pass(x).await {
+            Ok(response) => response,
+            Err(Failed::Client(why)) => Response::error(StatusCode::BAD_REQUEST, why).closing(),
+            Err(Failed::Connect(why) | Failed::Upstream(why)) => {
+                Response::error(status_of(why), why)
+            }
+        }
     }
+}
+
+/// The status of a failure of the upstream (RFC 9110 §15.6).
+const fn status_of(why: Why) -> StatusCode {
+    match why {
+        Why::NoEndpoint => StatusCode::SERVICE_UNAVAILABLE,
+        Why::ConnectTimeout | Why::FirstByteTimeout | Why::IdleTimeout => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
+        _ => StatusCode::BAD_GATEWAY,
+    }
+}
+
+impl Passage<'_> {
+    /// Tries endpoints until one answers, or the failure is not one that another could mend.
+    async fn pass(&mut self, x: &mut Exchange<'_>) -> Result<Response, Failed> {
+        let mut tried = SmallVec::<[usize; ENDPOINTS_TRIED_MAX]>::new();
+        let mut failed = Failed::Upstream(Why::NoEndpoint);
+        let view = Rc::clone(&self.view);
+        while tried.len() < ENDPOINTS_TRIED_MAX {
+            let Some(index) = view.next(&self.proxy.upstream, &tried) else {
+                break;
+            };
+            let Some(endpoint) = view.endpoint(index) else {
+                break;
+            };
+            tried.push(index);
+            trail(x, |trail| {
+                trail.tries += 1;
+                trail.endpoint = Rc::clone(&endpoint.name);
+            });
+            match self.try_endpoint(x, index, endpoint).await {
+                Err(Failed::Connect(why)) => failed = Failed::Connect(why),
+                done => return done,
+            }
+        }
+        Err(failed)
+    }
+
+    /// Tries one endpoint: on a kept connection, and once more on a new one if the kept one had
+    /// ended meanwhile and the request can be sent again.
+    async fn try_endpoint(
+        &mut self,
+        x: &mut Exchange<'_>,
+        index: usize,
+        endpoint: &EndpointView,
+    ) -> Result<Response, Failed> {
+        let mut kept = endpoint.take(!self.is_repeatable(x));
+        loop {
+            let connection = match kept.take() {
+                Some(connection) => connection,
+                None => self.connect(x, endpoint).await?,
+            };
+            let reused = connection.reused;
+            let mut call = self.call(x, index, connection);
+            let result = call.answer(&self.proxy.upstream.timeouts).await;
+            let stale = reused && self.is_stale(x, &call, result);
+            if stale {
+                self.take_back(call);
+                continue;
+            }
+            return match result {
+                Ok(()) => self.answered(x, endpoint, call),
+                Err(error) => Err(failed(x, &self.view, endpoint, error)),
+            };
+        }
+    }
+
+    async fn connect(
+        &self,
+        x: &mut Exchange<'_>,
+        endpoint: &EndpointView,
+    ) -> Result<Connection, Failed> {
+        let timeout = self.proxy.upstream.timeouts.connect;
+        match connect(endpoint, &x.locals.deadlines, timeout).await {
+            Ok(connection) => {
+                endpoint.welcome();
+                Ok(connection)
+            }
+            Err(ConnectError { why, error }) => {
+                endpoint.avoid();
+                if endpoint.may_complain() {
+                    let error = error.as_ref().map(tracing::field::display);
+                    let (upstream, endpoint) = (&*self.view.name, &*endpoint.name);
+                    warn!(
+                        upstream,
+                        endpoint,
+                        why = why.as_str(),
+                        error,
+                        "cannot connect"
+                    );
+                }
+                Err(Failed::Connect(why))
+            }
+        }
+    }
+
+    /// Puts the request on a connection.
+    fn call(&mut self, x: &mut Exchange<'_>, index: usize, connection: Connection) -> Call {
+        let elapsed = x.elapsed();
+        trail(x, |trail| trail.connected = Some(elapsed));
+        let upstream = &self.proxy.upstream;
+        let endpoint = upstream.endpoints.get(index);
+        let buffers = &self.keeper.pool.buffers;
+        let mut outgoing = self
+            .outgoing
+            .take()
+            .unwrap_or_else(|| Outgoing::new(Vec::new(), None, self.length));
+        let mut head = outgoing.take_head();
+        if head.capacity() == 0 {
+            head = buffers.take();
+        }
+        head.clear();
+        let outward = Outward {
+            rewriting: &self.proxy.rewriting,
+            authority: endpoint.map_or("", |endpoint| &*endpoint.authority),
+            body: self.length,
+            upgrade: self.upgrade,
+            keep_alive: upstream.keep_alive.max_idle > 0,
+        };
+        write_head(&mut head, x, &outward);
+        outgoing.head = head;
+        Call::new(connection, outgoing, Incoming::new(buffers.take()))
+    }
+
+    /// Whether the request may be sent a second time without asking anyone.
+    fn is_repeatable(&self, x: &Exchange<'_>) -> bool {
+        let has_body = self.outgoing.as_ref().is_some_and(Outgoing::has_body);
+        x.request.method.is_idempotent() && !has_body
+    }
+
+    /// Whether a kept connection had ended before the request came, as far as one can tell, and
+    /// the request may be sent again (RFC 9110 §9.2.2).
+    fn is_stale(&self, x: &Exchange<'_>, call: &Call, result: Result<(), CallError>) -> bool {
+        let repeatable = x.request.method.is_idempotent() && !call.outgoing.has_body();
+        let again = repeatable || call.outgoing.is_unsent();
+        match result {
+            Err(CallError::Unanswered) => again,
+            // Said to an idle connection, and crossed by our request.
+            Ok(()) => repeatable && call.incoming.head.status == StatusCode::REQUEST_TIMEOUT,
+            Err(_) => false,
+        }
+    }
+
+    /// Takes back what the next try needs of one that failed.
+    fn take_back(&mut self, call: Call) {
+        let Call {
+            mut outgoing,
+            incoming,
+            ..
+        } = call;
+        outgoing.rewind();
+        self.outgoing = Some(outgoing);
+        self.keeper.pool.buffers.give(incoming.into_buffer());
+    }
+
+    fn answered(
+        &self,
+        x: &mut Exchange<'_>,
+        endpoint: &EndpointView,
+        call: Call,
+    ) -> Result<Response, Failed> {
+        let (elapsed, status) = (x.elapsed(), call.incoming.head.status);
+        trail(x, |trail| {
+            trail.first_byte = Some(elapsed);
+            trail.status = Some(status.code());
+        });
+        let asked = Asked {
+            request: x.request,
+            upstream: &self.proxy.upstream,
+            upgrade: self.upgrade,
+            keeper: self.keeper.clone(),
+        };
+        respond(call, asked)
+            .map_err(|error| failed(x, &self.view, endpoint, CallError::BadHead(error)))
+    }
+}
+
+/// What a failed call comes to, logged at a bounded rate.
+fn failed(x: &Exchange<'_>, view: &View, endpoint: &EndpointView, error: CallError) -> Failed {
+    let (why, reason) = match error {
+        CallError::Client(why) => return Failed::Client(why),
+        CallError::Unanswered => (Why::UpstreamReset, "closed without an answer"),
+        CallError::BadHead(error) => (Why::UpstreamBadHead, error.reason()),
+        CallError::Upstream(why) => (why, "did not answer"),
+    };
+    if endpoint.may_complain() {
+        let (upstream, endpoint, route) = (&*view.name, &*endpoint.name, x.route);
+        warn!(
+            upstream,
+            endpoint,
+            route,
+            why = why.as_str(),
+            reason,
+            "upstream failed"
+        );
+    }
+    Failed::Upstream(why)
+}
+
+fn trail(x: &mut Exchange<'_>, change: impl FnOnce(&mut UpstreamTrail)) {
+    change(x.upstream.get_or_insert_default());
 }

@@ -29,6 +29,8 @@ pub(super) struct Timeouts {
     pub(super) first_byte: Duration,
     /// Between two bytes of a body.
     pub(super) idle: Duration,
+    /// Between two bytes of a connection that has left HTTP.
+    pub(super) tunnel_idle: Duration,
 }
 
 /// Which connections are kept for later requests.

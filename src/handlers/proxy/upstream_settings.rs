@@ -25,6 +25,7 @@ balance = "round_robin"
 connect_timeout = "3s"
 first_byte_timeout = "60s"    # from the request sent to the first byte of the answer
 idle_timeout = "60s"          # between two bytes of a body; there is no total deadline
+tunnel_idle_timeout = "1h"    # of WebSockets and whatever else a connection is upgraded to
 keep_alive = { max_idle = 128, idle_timeout = "60s" }       # per worker and server
 health_check = { path = "/healthz", interval = "5s", healthy_after = 2, unhealthy_after = 3 }
 "#,
@@ -52,6 +53,9 @@ struct Written {
     first_byte_timeout: Spanned<HumanDuration>,
     #[serde(default = "seconds::<60>")]
     idle_timeout: Spanned<HumanDuration>,
+    /// An hour: a quiet WebSocket is no dead one, and nobody pings less often than that.
+    #[serde(default = "seconds::<3600>")]
+    tunnel_idle_timeout: Spanned<HumanDuration>,
     #[serde(default)]
     keep_alive: WrittenKeepAlive,
     #[serde(default)]
@@ -130,6 +134,7 @@ fn parse(
         connect: check.positive(&written.connect_timeout),
         first_byte: check.positive(&written.first_byte_timeout),
         idle: check.positive(&written.idle_timeout),
+        tunnel_idle: check.positive(&written.tunnel_idle_timeout),
     };
     let health_check = written.health_check.map(|written| check.health(&written));
     (cx.problems.len() == before).then(|| {

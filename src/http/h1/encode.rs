@@ -124,7 +124,8 @@ fn is(name: &[u8], known: &HeaderName) -> bool {
     name.eq_ignore_ascii_case(known.as_str().as_bytes())
 }
 
-fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+/// Writes a field line. Name and value must be free of line ends.
+pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
@@ -132,7 +133,8 @@ fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_framing(out: &mut Vec<u8>, body: BodyLength) {
+/// Writes the field that tells the length of the content.
+pub fn write_framing(out: &mut Vec<u8>, body: BodyLength) {
     match body {
         BodyLength::Untold => {}
         BodyLength::Length(length) => {

@@ -1,0 +1,230 @@
+//! What goes out on a connection to an upstream: a head, then the client's body as it comes.
+
+use std::io::IoSlice;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use smallvec::SmallVec;
+
+use crate::exchange::{BodyStream, Why};
+use crate::http::h1::chunked::{CHUNK_END, write_chunk_head, write_last};
+use crate::http::h1::encode::BodyLength;
+use crate::sys::transport::{More, Transport};
+
+/// A request on its way out.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// The head, kept until the answer has come: it may have to be sent again.
+    pub(super) head: Vec<u8>,
+    /// How much of the head has been sent.
+    head_sent: usize,
+    piece: Piece,
+    body: Option<Box<dyn BodyStream>>,
+    length: BodyLength,
+    has_body: bool,
+    /// Whether any of the body has been sent: then it cannot be sent again.
+    body_sent: bool,
+    /// How many bytes have been sent in all.
+    sent: u64,
+}
+
+/// A piece of the body with its chunk framing, or the end of a chunked body.
+#[derive(Debug, Default)]
+struct Piece {
+    /// What stands before the data: the size of the chunk.
+    before: Bytes,
+    data: Bytes,
+    /// What stands behind it.
+    after: &'static [u8],
+}
+
+/// Why sending ended before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SendError {
+    /// The client's body broke off.
+    Client(Why),
+    /// The upstream takes no more. It may have answered nevertheless.
+    Upstream,
+}
+
+/// What sending waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// For more of the client's body.
+    Client,
+    /// For the upstream to take what there is.
+    Upstream,
+}
+
+impl Outgoing {
+    pub(super) fn new(
+        head: Vec<u8>,
+        body: Option<Box<dyn BodyStream>>,
+        length: BodyLength,
+    ) -> Self {
+        Self {
+            head,
+            head_sent: 0,
+            piece: Piece::default(),
+            has_body: body.is_some(),
+            body,
+            length,
+            body_sent: false,
+            sent: 0,
+        }
+    }
+
+    /// Whether all that was sent so far could be sent once more on another connection.
+    pub(super) const fn is_replayable(&self) -> bool {
+        !self.body_sent
+    }
+
+    /// Whether nothing was sent.
+    pub(super) const fn is_unsent(&self) -> bool {
+        self.head_sent == 0
+    }
+
+    /// Whether there is a body, or was one.
+    pub(super) const fn has_body(&self) -> bool {
+        self.has_body
+    }
+
+    /// How many bytes have been sent: to see progress by.
+    pub(super) const fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Begins anew, on another connection. What has been read of the body and not been sent is
+    /// kept.
+    pub(super) fn rewind(&mut self) {
+        debug_assert!(self.is_replayable(), "what was sent of a body is gone");
+        self.head_sent = 0;
+    }
+
+    /// Whether all has been sent.
+    pub(super) fn is_done(&self) -> bool {
+        self.head_sent == self.head.len() && self.piece.is_empty() && self.body.is_none()
+    }
+
+    /// Gives the head's buffer back: nothing will be sent again.
+    pub(super) fn take_head(&mut self) -> Vec<u8> {
+        self.head_sent = 0;
+        std::mem::take(&mut self.head)
+    }
+
+    /// Sends until all is sent. The first of the body goes out with the head if it is there.
+    /// While it waits, `waits` says for whom.
+    pub(super) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        transport: &Transport,
+        waits: &mut Waits,
+    ) -> Poll<Result<(), SendError>> {
+        loop {
+            let mut starved = false;
+            if self.piece.is_empty() && self.body.is_some() {
+                match self.poll_body(cx) {
+                    Poll::Ready(result) => result?,
+                    Poll::Pending => starved = true,
+                }
+            }
+            if self.head_sent == self.head.len() && self.piece.is_empty() {
+                if self.body.is_none() {
+                    return Poll::Ready(Ok(()));
+                }
+                if self.length == BodyLength::Length(0) {
+                    // All that was announced has been sent; its end may still be under way.
+                    self.body = None;
+                } else if starved {
+                    *waits = Waits::Client;
+                    return Poll::Pending;
+                }
+                continue;
+            }
+            *waits = Waits::Upstream;
+            ready!(self.poll_write(cx, transport))?;
+        }
+    }
+
+    /// Reads the next piece of the body, or its end.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let Some(body) = self.body.as_mut() else {
+            return Poll::Ready(Ok(()));
+        };
+        let next = ready!(body.poll_chunk(cx)).transpose();
+        let data = next.map_err(|error| SendError::Client(error.0))?;
+        match (data, &mut self.length) {
+            (Some(data), BodyLength::Chunked) => {
+                // A size of 64 bits has 16 digits.
+                let mut size = Vec::with_capacity(18);
+                write_chunk_head(&mut size, data.len());
+                self.piece = Piece {
+                    before: size.into(),
+                    data,
+                    after: CHUNK_END,
+                };
+            }
+            (Some(data), BodyLength::Length(left)) => {
+                // More than was said would be read as another request.
+                *left = left
+                    .checked_sub(data.len() as u64)
+                    .ok_or(SendError::Client(Why::BadFraming))?;
+                self.piece.data = data;
+            }
+            (None, BodyLength::Chunked) => {
+                let mut end = Vec::new();
+                write_last(&mut end, body.trailers().as_ref());
+                self.piece.before = end.into();
+                self.body = None;
+            }
+            (None, BodyLength::Length(0) | BodyLength::Untold) => self.body = None,
+            (None, BodyLength::Length(_)) | (Some(_), BodyLength::Untold) => {
+                return Poll::Ready(Err(SendError::Client(Why::BadFraming)));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        transport: &Transport,
+    ) -> Poll<Result<(), SendError>> {
+        let head = self.head.get(self.head_sent..).unwrap_or_default();
+        let head_left = head.len();
+        let parts = [head, &self.piece.before, &self.piece.data, self.piece.after];
+        let slices: SmallVec<[IoSlice<'_>; 4]> = parts
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .map(IoSlice::new)
+            .collect();
+        let written = ready!(transport.poll_write(cx, &slices, More::No));
+        drop(slices);
+        let count = match written {
+            // A socket that takes nothing will take nothing.
+            Ok(0) | Err(_) => return Poll::Ready(Err(SendError::Upstream)),
+            Ok(count) => count,
+        };
+        let of_head = count.min(head_left);
+        self.sent += count as u64;
+        self.head_sent += of_head;
+        self.piece.advance(count - of_head);
+        self.body_sent |= count > of_head;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Piece {
+    fn is_empty(&self) -> bool {
+        self.before.is_empty() && self.data.is_empty() && self.after.is_empty()
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        for part in [&mut self.before, &mut self.data] {
+            let of_part = count.min(part.len());
+            part.advance(of_part);
+            count -= of_part;
+        }
+        self.after = self.after.get(count..).unwrap_or_default();
+    }
+}

@@ -1,0 +1,321 @@
+//! The head that goes out to an upstream: what is kept of the client's, what is said anew.
+
+use std::borrow::Cow;
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+use super::settings::{ForwardedPolicy, HostPolicy, Rewriting};
+use crate::exchange::{ConnectionInfo, Exchange};
+use crate::http::h1::encode::{BodyLength, write_decimal, write_field, write_framing};
+use crate::http::target::Form;
+use crate::http::{Headers, Method, RequestHead, Version, name};
+
+/// What we are called in `Via` (RFC 9110 §7.6.3).
+pub(super) const PSEUDONYM: &[u8] = b"httpserverd";
+
+/// What the head is made of, beside the request itself.
+#[derive(Debug)]
+pub(super) struct Outward<'a> {
+    pub(super) rewriting: &'a Rewriting,
+    /// The address of the endpoint, for `Host`.
+    pub(super) authority: &'a str,
+    pub(super) body: BodyLength,
+    /// The client asks to leave HTTP, and may.
+    pub(super) upgrade: bool,
+    /// The connection will be kept.
+    pub(super) keep_alive: bool,
+}
+
+/// What is done with a field of the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It goes on as it is.
+    Kept,
+    /// It ends here: it is about this connection, or is said anew.
+    Ends,
+    /// It is believed only from a trusted peer.
+    Forwarded,
+    /// It goes on with a chunked body only.
+    Trailer,
+}
+
+/// Writes the request head.
+pub(super) fn write_head(out: &mut Vec<u8>, x: &Exchange<'_>, outward: &Outward<'_>) {
+    let request = &*x.request;
+    out.extend_from_slice(request.method.as_str().as_bytes());
+    out.push(b' ');
+    write_target(out, request, outward.rewriting);
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let asked_for = request.authority();
+    let host = match outward.rewriting.host {
+        HostPolicy::Preserve if !asked_for.is_empty() => asked_for,
+        HostPolicy::Preserve | HostPolicy::Upstream => outward.authority,
+    };
+    write_field(out, b"Host", host.as_bytes());
+    write_kept(out, &request.headers, outward.body);
+    if outward.rewriting.forwarded != ForwardedPolicy::Off {
+        let believed = x.trusted_peer && outward.rewriting.forwarded == ForwardedPolicy::Append;
+        write_forwarded(out, x.connection, request, believed);
+    }
+    out.extend_from_slice(b"Via: ");
+    write_via(out, request.version);
+    out.extend_from_slice(b"\r\n");
+    write_connection(out, &request.headers, outward);
+    write_framing(out, outward.body);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether the client asks to leave HTTP for something else, and may: HTTP/2 in the clear would
+/// let it speak to the upstream past every rule that is held here.
+pub(super) fn may_upgrade(request: &RequestHead, has_body: bool) -> bool {
+    request.version == Version::Http11
+        && !has_body
+        && request.method == Method::Get
+        && request.headers.contains(&name::UPGRADE)
+        && request.headers.has_token(&name::CONNECTION, "upgrade")
+        && !request
+            .headers
+            .list(&name::UPGRADE)
+            .any(|protocol| protocol.eq_ignore_ascii_case(b"h2c"))
+}
+
+/// The length that goes out with a request, by its body.
+pub(super) fn body_length(request: &RequestHead, body: Option<Option<u64>>) -> BodyLength {
+    match body {
+        Some(Some(length)) => BodyLength::Length(length),
+        Some(None) => BodyLength::Chunked,
+        // Those that mean content tell that there is none (RFC 9110 §8.6).
+        None if matches!(request.method, Method::Post | Method::Put | Method::Patch) => {
+            BodyLength::Length(0)
+        }
+        None => BodyLength::Untold,
+    }
+}
+
+fn write_target(out: &mut Vec<u8>, request: &RequestHead, rewriting: &Rewriting) {
+    let target = &request.target;
+    if target.form() == Form::Asterisk {
+        out.push(b'*');
+        return;
+    }
+    let path: Cow<'_, str> = target.upstream_path();
+    let rest = strip_prefix(&path, &rewriting.strip_prefix).unwrap_or(&path);
+    out.extend_from_slice(rewriting.add_prefix.as_bytes());
+    if rest.is_empty() && rewriting.add_prefix.is_empty() {
+        out.push(b'/');
+    }
+    out.extend_from_slice(rest.as_bytes());
+    if let Some(query) = target.query() {
+        out.push(b'?');
+        out.extend_from_slice(query.as_bytes());
+    }
+}
+
+/// What is behind a prefix that ends where a segment does. What the client has percent-encoded
+/// is compared decoded, as the route was found.
+fn strip_prefix<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    if let Some(rest) = path.strip_prefix(prefix)
+        && (rest.is_empty() || rest.starts_with('/'))
+    {
+        return Some(rest);
+    }
+    let mut rest = path;
+    for wanted in prefix.split('/').skip(1) {
+        rest = rest.strip_prefix('/')?;
+        let end = rest.find('/').unwrap_or(rest.len());
+        let (segment, behind) = rest.split_at(end);
+        if !decoded(segment).eq(decoded(wanted)) {
+            return None;
+        }
+        rest = behind;
+    }
+    Some(rest)
+}
+
+/// The bytes that a part of a path stands for.
+fn decoded(text: &str) -> impl Iterator<Item = u8> {
+    let mut rest = text.as_bytes();
+    std::iter::from_fn(move || {
+        if let [b'%', high, low, behind @ ..] = rest
+            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+        {
+            rest = behind;
+            return Some((high << 4) | low);
+        }
+        let (first, behind) = rest.split_first()?;
+        rest = behind;
+        Some(*first)
+    })
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
+}
+
+fn write_kept(out: &mut Vec<u8>, headers: &Headers, body: BodyLength) {
+    let named_by_connection = headers.contains(&name::CONNECTION);
+    for (name, value) in headers.iter() {
+        let kept = match fate(name) {
+            Fate::Kept => !(named_by_connection && is_option(headers, name)),
+            Fate::Trailer => body == BodyLength::Chunked,
+            Fate::Ends | Fate::Forwarded => false,
+        };
+        if kept {
+            write_field(out, name, value);
+        }
+    }
+}
+
+/// Whether the client's `Connection` says that this field is about this connection only. What
+/// is said of requests on their way cannot be taken away like that.
+fn is_option(headers: &Headers, field: &[u8]) -> bool {
+    let protected = [&name::VIA, &name::X_REQUEST_ID, &name::AUTHORIZATION];
+    headers
+        .list(&name::CONNECTION)
+        .any(|option| option.eq_ignore_ascii_case(field))
+        && !protected
+            .iter()
+            .any(|name| field.eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
+
+/// By RFC 9110 §7.6.1, by length first: this is asked of every field of every request.
+fn fate(field: &[u8]) -> Fate {
+    let is = |name: &[u8]| field.eq_ignore_ascii_case(name);
+    let ends = match field.len() {
+        2 => is(b"te"),
+        4 => is(b"host"),
+        6 => is(b"expect"),
+        7 if is(b"trailer") => return Fate::Trailer,
+        7 => is(b"upgrade"),
+        9 if is(b"forwarded") => return Fate::Forwarded,
+        10 => is(b"connection") || is(b"keep-alive"),
+        14 => is(b"content-length") || is(b"http2-settings"),
+        15 if is(b"x-forwarded-for") => return Fate::Forwarded,
+        16 if is(b"x-forwarded-host") => return Fate::Forwarded,
+        16 => is(b"proxy-connection"),
+        17 if is(b"x-forwarded-proto") => return Fate::Forwarded,
+        17 => is(b"transfer-encoding"),
+        18 => is(b"proxy-authenticate"),
+        19 => is(b"proxy-authorization"),
+        _ => false,
+    };
+    if ends { Fate::Ends } else { Fate::Kept }
+}
+
+/// Says for whom, how and where the request came in. `believed`: behind what the peer says.
+fn write_forwarded(
+    out: &mut Vec<u8>,
+    connection: &ConnectionInfo,
+    request: &RequestHead,
+    believed: bool,
+) {
+    let headers = &request.headers;
+    let said = |name| headers.get_all(name).filter(|_| believed);
+    // The peer of a unix socket has no address to tell.
+    let peer = Some(connection.peer.ip()).filter(|ip| !ip.is_unspecified());
+    let mut hops = said(&name::X_FORWARDED_FOR).peekable();
+    if peer.is_some() || hops.peek().is_some() {
+        out.extend_from_slice(b"X-Forwarded-For: ");
+        write_list(out, hops);
+        if let Some(ip) = peer {
+            if !out.ends_with(b": ") {
+                out.extend_from_slice(b", ");
+            }
+            write_ip(out, ip.to_canonical());
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+    let scheme = connection.scheme().as_bytes();
+    let scheme = said(&name::X_FORWARDED_PROTO).next().unwrap_or(scheme);
+    write_field(out, b"X-Forwarded-Proto", scheme);
+    let host = request.authority().as_bytes();
+    let host = said(&name::X_FORWARDED_HOST).next().unwrap_or(host);
+    if !host.is_empty() {
+        write_field(out, b"X-Forwarded-Host", host);
+    }
+    let mut elements = said(&name::FORWARDED).peekable();
+    if elements.peek().is_some() {
+        out.extend_from_slice(b"Forwarded: ");
+        write_list(out, elements);
+        write_element(out, connection.peer, connection.scheme());
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Our own element of a `Forwarded` that is there already (RFC 7239 §4).
+fn write_element(out: &mut Vec<u8>, peer: SocketAddr, scheme: &str) {
+    out.extend_from_slice(b", for=");
+    match peer.ip().to_canonical() {
+        ip if ip.is_unspecified() => out.extend_from_slice(b"unknown"),
+        ip @ IpAddr::V4(_) => write_ip(out, ip),
+        ip @ IpAddr::V6(_) => {
+            out.extend_from_slice(b"\"[");
+            write_ip(out, ip);
+            out.extend_from_slice(b"]\"");
+        }
+    }
+    out.extend_from_slice(b";proto=");
+    out.extend_from_slice(scheme.as_bytes());
+}
+
+fn write_list<'v>(out: &mut Vec<u8>, values: impl Iterator<Item = &'v [u8]>) {
+    for (index, value) in values.enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b", ");
+        }
+        out.extend_from_slice(value);
+    }
+}
+
+fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => {
+            for (index, octet) in ip.octets().into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b'.');
+                }
+                write_decimal(out, u64::from(octet));
+            }
+        }
+        // Writing to memory cannot fail.
+        IpAddr::V6(ip) => drop(write!(out, "{ip}")),
+    }
+}
+
+/// `1.1 httpserverd`.
+pub(super) fn write_via(out: &mut Vec<u8>, received: Version) {
+    out.extend_from_slice(match received {
+        Version::Http10 => b"1.0 ",
+        Version::Http11 => b"1.1 ",
+        Version::Http2 => b"2.0 ",
+    });
+    out.extend_from_slice(PSEUDONYM);
+}
+
+/// The fields about our own connection to the upstream.
+fn write_connection(out: &mut Vec<u8>, headers: &Headers, outward: &Outward<'_>) {
+    // RFC 9110 §10.1.4: of all that TE may say, only this holds beyond one connection.
+    let trailers = headers.contains(&name::TE) && headers.has_token(&name::TE, "trailers");
+    if trailers {
+        write_field(out, b"TE", b"trailers");
+    }
+    if outward.upgrade {
+        for protocol in headers.get_all(&name::UPGRADE) {
+            write_field(out, b"Upgrade", protocol);
+        }
+    }
+    let options: &[u8] = match (outward.upgrade, trailers, outward.keep_alive) {
+        (true, true, _) => b"Upgrade, TE",
+        (true, false, _) => b"Upgrade",
+        (false, true, true) => b"TE",
+        (false, true, false) => b"close, TE",
+        (false, false, true) => return,
+        (false, false, false) => b"close",
+    };
+    write_field(out, b"Connection", options);
+}
+
+#[cfg(test)]
+mod tests;

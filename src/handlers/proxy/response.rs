@@ -1,0 +1,227 @@
+//! The answer of an upstream as a response of ours: what is kept, and how its body comes.
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::body::{Start, UpstreamBody};
+use super::call::Call;
+use super::pool::Keeper;
+use super::request::write_via;
+use super::tunnel::Upgraded;
+use super::upstream::{Timeouts, Upstream};
+use crate::exchange::{Body, Response};
+use crate::http::h1::ParseError;
+use crate::http::h1::chunked::Decoder;
+use crate::http::h1::framing::{Framing, response_framing};
+use crate::http::{Headers, Method, RequestHead, StatusCode, Version, name};
+
+/// What the answer belongs to.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) request: &'a RequestHead,
+    pub(super) upstream: &'a Upstream,
+    /// The request asked to leave HTTP, and this was passed on.
+    pub(super) upgrade: bool,
+    pub(super) keeper: Keeper,
+}
+
+/// Makes the response of a call whose answer has its head.
+///
+/// # Errors
+/// The answer cannot be trusted: its framing, its content as far as it has come, or a switch of
+/// protocols that nobody asked for.
+pub(super) fn respond(call: Call, asked: Asked<'_>) -> Result<Response, ParseError> {
+    let head = &call.incoming.head;
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        return switch(call, asked);
+    }
+    let method = &asked.request.method;
+    let framing = response_framing(method, head.status, head.version, &head.headers)?;
+    let mut response = Response::new(head.status);
+    if *method == Method::Head {
+        response.head_length = told_length(head.status, head.version, &head.headers)?;
+    }
+    let persistent = is_persistent(head.version, &head.headers);
+    body(&mut response, call, asked, framing, persistent)?;
+    Ok(response)
+}
+
+/// Whether the upstream wants the connection to go on (RFC 9112 §9.3).
+fn is_persistent(version: Version, headers: &Headers) -> bool {
+    if !headers.contains(&name::CONNECTION) {
+        return version == Version::Http11;
+    }
+    !headers.has_token(&name::CONNECTION, "close")
+        && (version == Version::Http11 || headers.has_token(&name::CONNECTION, "keep-alive"))
+}
+
+/// The length that the answer to a HEAD tells.
+fn told_length(
+    status: StatusCode,
+    version: Version,
+    headers: &Headers,
+) -> Result<Option<u64>, ParseError> {
+    Ok(
+        match response_framing(&Method::Get, status, version, headers)? {
+            Framing::Length(length) => Some(length),
+            Framing::None if headers.contains(&name::CONTENT_LENGTH) => Some(0),
+            Framing::None | Framing::Chunked | Framing::UntilClose => None,
+        },
+    )
+}
+
+/// Fills in fields and body. A body that has come whole already is taken at once, and the
+/// connection is free again before a byte of it is sent.
+fn body(
+    response: &mut Response,
+    call: Call,
+    asked: Asked<'_>,
+    framing: Framing,
+    persistent: bool,
+) -> Result<(), ParseError> {
+    let Call {
+        connection,
+        mut outgoing,
+        mut incoming,
+        refused,
+        ..
+    } = call;
+    let version = incoming.head.version;
+    response.headers = std::mem::take(&mut incoming.head.headers);
+    let sent = outgoing.is_done();
+    let mut reusable = persistent && !refused && framing != Framing::UntilClose;
+    let Asked {
+        upstream, keeper, ..
+    } = asked;
+    keeper.pool.buffers.give(outgoing.take_head());
+    // An upload that goes on, and is wanted, needs someone to poll it.
+    let awaits_upload = !sent && !refused && persistent && response.status.code() < 400;
+    let whole = if awaits_upload {
+        None
+    } else {
+        whole(incoming.rest(), framing)?
+    };
+    clean(&mut response.headers, version, whole.is_none());
+    if let Some((content, clean_end)) = whole {
+        response.body = content.into();
+        if reusable && sent && clean_end {
+            keeper.keep(connection);
+        }
+        keeper.pool.buffers.give(incoming.into_buffer());
+        return Ok(());
+    }
+    let input = Bytes::copy_from_slice(incoming.rest());
+    keeper.pool.buffers.give(incoming.into_buffer());
+    if framing == Framing::None {
+        reusable &= input.is_empty();
+    }
+    response.body = Body::Stream(Box::new(UpstreamBody::new(Start {
+        connection,
+        keeper,
+        input,
+        framing,
+        idle_timeout: upstream.timeouts.idle,
+        upload: (!sent && !refused).then_some(outgoing),
+        awaits_upload,
+        reusable,
+    })));
+    Ok(())
+}
+
+/// The content, if all of it has come, and whether nothing stands behind it.
+///
+/// # Errors
+/// Its coding is broken. Nothing has been sent yet, so that the client can be told.
+fn whole(rest: &[u8], framing: Framing) -> Result<Option<(Bytes, bool)>, ParseError> {
+    match framing {
+        Framing::None => Ok(Some((Bytes::new(), rest.is_empty()))),
+        Framing::Length(length) => Ok(usize::try_from(length)
+            .ok()
+            .and_then(|length| rest.split_at_checked(length))
+            .map(|(content, behind)| (Bytes::copy_from_slice(content), behind.is_empty()))),
+        Framing::Chunked => whole_chunked(rest),
+        Framing::UntilClose => Ok(None),
+    }
+}
+
+fn whole_chunked(rest: &[u8]) -> Result<Option<(Bytes, bool)>, ParseError> {
+    let mut decoder = Decoder::default();
+    let mut content = Vec::new();
+    let mut input = rest;
+    while !input.is_empty() && !decoder.is_done() {
+        let step = decoder.decode(input)?;
+        content.extend_from_slice(input.get(step.data).unwrap_or_default());
+        input = input.get(step.consumed..).unwrap_or_default();
+    }
+    // Trailers come behind a stream only.
+    if !decoder.is_done() || decoder.trailers().is_some() {
+        return Ok(None);
+    }
+    Ok(Some((content.into(), input.is_empty())))
+}
+
+/// Takes out what was about the upstream's connection only (RFC 9110 §7.6.1), and signs.
+fn clean(headers: &mut Headers, version: Version, streamed: bool) {
+    let options: SmallVec<[Box<[u8]>; 2]> = if headers.contains(&name::CONNECTION) {
+        headers.list(&name::CONNECTION).map(Box::from).collect()
+    } else {
+        SmallVec::new()
+    };
+    headers.retain(|field, _| {
+        let is = |name: &[u8]| field.eq_ignore_ascii_case(name);
+        let ends = match field.len() {
+            2 => is(b"te"),
+            7 => is(b"upgrade") || (is(b"trailer") && !streamed),
+            10 => is(b"connection") || is(b"keep-alive"),
+            14 => is(b"content-length"),
+            16 => is(b"proxy-connection"),
+            17 => is(b"transfer-encoding"),
+            18 => is(b"proxy-authenticate"),
+            19 => is(b"proxy-authorization"),
+            _ => false,
+        };
+        !ends && !options.iter().any(|option| is(option))
+    });
+    let mut via = Vec::with_capacity(16);
+    write_via(&mut via, version);
+    headers.append(&name::VIA, via);
+}
+
+/// Leaves HTTP, if the client asked for it and for this protocol.
+fn switch(call: Call, asked: Asked<'_>) -> Result<Response, ParseError> {
+    let Call {
+        connection,
+        mut outgoing,
+        mut incoming,
+        ..
+    } = call;
+    let offered: Vec<&[u8]> = asked.request.headers.list(&name::UPGRADE).collect();
+    let chosen = incoming.head.headers.list(&name::UPGRADE);
+    let wanted = chosen
+        .map(|protocol| offered.iter().any(|own| own.eq_ignore_ascii_case(protocol)))
+        .reduce(|all, one| all && one);
+    if !asked.upgrade || wanted != Some(true) || !outgoing.is_done() {
+        return Err(ParseError::StartLine);
+    }
+    let mut response = Response::new(StatusCode::SWITCHING_PROTOCOLS);
+    response.headers = std::mem::take(&mut incoming.head.headers);
+    let protocols: Vec<u8> = response
+        .headers
+        .list(&name::UPGRADE)
+        .collect::<Vec<_>>()
+        .join(&b", "[..]);
+    clean(&mut response.headers, incoming.head.version, false);
+    response.headers.append(&name::UPGRADE, protocols);
+    let pool = asked.keeper.pool;
+    let early = incoming.rest().to_vec();
+    pool.buffers.give(outgoing.take_head());
+    pool.buffers.give(incoming.into_buffer());
+    let Timeouts { tunnel_idle, .. } = asked.upstream.timeouts;
+    response.body = Body::Tunnel(Box::new(Upgraded {
+        connection,
+        early,
+        idle_timeout: tunnel_idle,
+        pool,
+    }));
+    Ok(response)
+}
