@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use httpserverd::{handlers, middleware};
-use source::{Source, sources};
+use source::sources;
 
 /// The floor of every room. A file names rooms of lower floors and its own; never one beside it.
 const FLOORS: &[(&str, u8)] = &[

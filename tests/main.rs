@@ -3,6 +3,10 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::option_option,
+    clippy::large_stack_arrays,
+    clippy::similar_names,
+    clippy::case_sensitive_file_extension_comparisons,
     reason = "what a test stands on fails the test"
 )]
 
@@ -10,4 +14,8 @@ mod architecture;
 mod config;
 mod e2e;
 mod properties;
+#[expect(
+    dead_code,
+    reason = "the harness offers more than the tests use so far"
+)]
 mod support;

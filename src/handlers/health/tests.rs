@@ -88,14 +88,18 @@ fn checks_are_unhealthy_until_they_were_run_and_then_as_they_found() {
     let (health, probes) = build(&text, &mut kept);
     let unknown = r#"{"status":"not ready","reason":"Check 'db' failed: not checked yet"}"#;
     check(&health, false, 503, unknown);
-    probes.iter().for_each(|probe| probe.run());
+    for probe in &probes {
+        probe.run();
+    }
     check(&health, false, 200, r#"{"status":"ready"}"#);
 
     // A reload keeps what was found.
     let (again, probes) = build(&text, &mut kept);
     check(&again, false, 200, r#"{"status":"ready"}"#);
     drop(listener);
-    probes.iter().for_each(|probe| probe.run());
+    for probe in &probes {
+        probe.run();
+    }
     let refused = format!(
         "{{\"status\":\"not ready\",\"reason\":\"Check 'db' failed: {address}: \
          Connection refused (os error 111)\"}}"
@@ -117,7 +121,9 @@ fn everything_in_one_answer() {
     );
     let (health, probes) = build(&text, &mut CarryOver::default());
     assert_eq!(probes.len(), 4);
-    probes.iter().for_each(|probe| probe.run());
+    for probe in &probes {
+        probe.run();
+    }
     let mut request = TestRequest::get("/health");
     let (status, body) = answer(&health.handle(&request.exchange()));
     assert_eq!(status, 503);

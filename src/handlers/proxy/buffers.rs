@@ -44,7 +44,7 @@ mod tests {
         buffers.give(Vec::new());
         assert_eq!(buffers.0.borrow().len(), 1);
         assert!(buffers.take().is_empty());
-        for _ in 0..KEPT_MAX + 1 {
+        for _ in 0..=KEPT_MAX {
             buffers.give(Vec::with_capacity(BUFFER));
         }
         assert_eq!(buffers.0.borrow().len(), KEPT_MAX);

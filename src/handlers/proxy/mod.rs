@@ -170,7 +170,7 @@ impl Passage<'_> {
             let reused = connection.reused;
             let mut call = self.call(x, index, connection);
             let result = call.answer(&self.proxy.upstream.timeouts).await;
-            let stale = reused && self.is_stale(x, &call, result);
+            let stale = reused && Self::is_stale(x, &call, result);
             if stale {
                 self.take_back(call);
                 continue;
@@ -247,7 +247,7 @@ impl Passage<'_> {
 
     /// Whether a kept connection had ended before the request came, as far as one can tell, and
     /// the request may be sent again (RFC 9110 §9.2.2).
-    fn is_stale(&self, x: &Exchange<'_>, call: &Call, result: Result<(), CallError>) -> bool {
+    fn is_stale(x: &Exchange<'_>, call: &Call, result: Result<(), CallError>) -> bool {
         let repeatable = x.request.method.is_idempotent() && !call.outgoing.has_body();
         let again = repeatable || call.outgoing.is_unsent();
         match result {

@@ -80,6 +80,10 @@ pub(super) fn may_upgrade(request: &RequestHead, has_body: bool) -> bool {
 }
 
 /// The length that goes out with a request, by its body.
+#[expect(
+    clippy::option_option,
+    reason = "no body, a body, a body whose length is known"
+)]
 pub(super) fn body_length(request: &RequestHead, body: Option<Option<u64>>) -> BodyLength {
     match body {
         Some(Some(length)) => BodyLength::Length(length),
