@@ -19,7 +19,7 @@ pub struct Section<'t> {
 }
 
 impl<'t> Section<'t> {
-    /// A table of file number `file`. Its name is how messages speak of it: "[[route]]".
+    /// A table of file number `file`. Its name is how messages speak of it: `[[route]]`.
     pub fn new(
         file: usize,
         name: impl Into<Cow<'static, str>>,
@@ -46,7 +46,7 @@ impl<'t> Section<'t> {
         Ok(Self::new(0, "this table", table))
     }
 
-    /// How messages speak of it: "[[route]]", "[upstream.backend]".
+    /// How messages speak of it: `[[route]]`, `[upstream.backend]`.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -80,7 +80,7 @@ impl Report {
         }
     }
 
-    /// One line a problem, for a log: "httpserver.toml:12: error[E0003]: unknown key …".
+    /// One line a problem, for a log: `httpserver.toml:12: error[E0003]: unknown key …`.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.problems.iter().map(|problem| {
             let place = problem.span.as_ref().map(|span| self.sources.place(span));

@@ -14,7 +14,7 @@ pub enum Cause {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Load, compile and bind. Answered with [`Event::Prepared`] or [`Event::NotPrepared`].
+    /// Load, compile and bind. Answered with `Event::Prepared` or `Event::NotPrepared`.
     Prepare(Cause),
     /// Send what was prepared to every worker.
     Publish {

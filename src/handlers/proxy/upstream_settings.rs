@@ -342,8 +342,8 @@ mod tests {
             "servers = [\"https://a\", \"b\"]\nbalance = \"hash\"",
             &[
                 "`balance`: `hash` is not supported yet",
-                "every item of `servers`: https:// towards an upstream is not supported yet",
-                "every item of `servers`: `b` has no port",
+                "`servers`: https:// towards an upstream is not supported yet",
+                "`servers`: `b` has no port",
             ],
         );
     }
