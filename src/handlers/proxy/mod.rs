@@ -29,9 +29,6 @@ mod tunnel;
 mod upstream;
 mod upstream_settings;
 
-#[cfg(test)]
-mod tests;
-
 use std::rc::Rc;
 use std::sync::Arc;
 
