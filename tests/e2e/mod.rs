@@ -1,4 +1,9 @@
 //! The real binary, one behaviour a test.
 
+mod drain;
+mod logging;
+mod reload;
+mod serve;
+mod signals;
 mod start;
 mod static_files;

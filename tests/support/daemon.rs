@@ -51,7 +51,7 @@ pub(crate) struct Setup {
     has_arguments: bool,
 }
 
-/// A daemon that did not start.
+/// What a process said that ended by itself.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) code: Option<i32>,
@@ -89,6 +89,13 @@ impl Setup {
         self.folder.path()
     }
 
+    /// Starts it with its standard output here, and waits until it is ready.
+    #[track_caller]
+    pub(crate) fn start_writing_to(mut self, output: Stdio) -> Daemon {
+        self.command.stdout(output);
+        self.start()
+    }
+
     /// Starts it, and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(mut self) -> Daemon {
@@ -99,7 +106,7 @@ impl Setup {
         let mut daemon = Daemon {
             folder: self.folder,
             notify,
-            stdout: Log::read(child.stdout.take().unwrap()),
+            stdout: child.stdout.take().map(Log::read).unwrap_or_default(),
             log: Log::read(child.stderr.take().unwrap()),
             child,
             addresses: BTreeMap::new(),
@@ -111,7 +118,13 @@ impl Setup {
 
     /// Runs it to its end, which must come by itself.
     #[track_caller]
-    pub(crate) fn run(mut self) -> Refused {
+    pub(crate) fn run(self) -> Refused {
+        self.run_in_folder().0
+    }
+
+    /// Runs it to its end, which must come by itself, and keeps its folder.
+    #[track_caller]
+    pub(crate) fn run_in_folder(mut self) -> (Refused, TempDir) {
         let mut child = self.spawn();
         let stdout = Log::read(child.stdout.take().unwrap());
         let stderr = Log::read(child.stderr.take().unwrap());
@@ -119,11 +132,12 @@ impl Setup {
             child.kill().unwrap();
             panic!("it did not end; its log:\n{}", stderr.text());
         });
-        Refused {
+        let refused = Refused {
             code,
             stdout: stdout.wait_end(),
             stderr: stderr.wait_end(),
-        }
+        };
+        (refused, self.folder)
     }
 
     fn spawn(&mut self) -> Child {

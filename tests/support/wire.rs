@@ -68,6 +68,13 @@ impl Wire {
         sent.unwrap_or_else(|error| panic!("cannot send: {error}"));
     }
 
+    /// The answer to a GET; the connection stays open.
+    #[track_caller]
+    pub(crate) fn get(&mut self, target: &str) -> Response {
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        self.read_response()
+    }
+
     /// Sends bytes to a peer that may have closed already.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.set_timeouts(deadline())?;
