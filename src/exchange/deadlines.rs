@@ -24,7 +24,9 @@ pub struct Deadlines {
     slots: RefCell<Slab<Slot>>,
     /// No deadline is earlier than this; `NEVER` if none is set.
     earliest: Cell<u64>,
-    /// Wakes who sweeps when a first deadline is set.
+    /// Who sweeps waits for this one; `NEVER` if for none.
+    awaited: Cell<u64>,
+    /// Wakes who sweeps when an earlier deadline than the awaited one is set.
     sweeper: RefCell<Option<Waker>>,
 }
 
@@ -47,6 +49,7 @@ impl Deadlines {
             epoch: clock::now(),
             slots: RefCell::default(),
             earliest: Cell::new(NEVER),
+            awaited: Cell::new(NEVER),
             sweeper: RefCell::default(),
         })
     }
@@ -63,9 +66,12 @@ impl Deadlines {
         }
     }
 
-    /// How long the sweeper may sleep: `None` if no deadline is set.
+    /// How long the sweeper may sleep, unless [`Self::poll_sooner`] is ready before: `None` if no
+    /// deadline is set.
     pub fn next_sweep(&self, now: Instant) -> Option<Duration> {
-        match self.earliest.get() {
+        let due = self.earliest.get();
+        self.awaited.set(due);
+        match due {
             NEVER => None,
             due => {
                 Some(Duration::from_millis(due.saturating_sub(self.millis(now))).max(GRANULARITY))
@@ -73,9 +79,14 @@ impl Deadlines {
         }
     }
 
-    /// Remembers whom to wake when the first deadline is set on a list that had none.
-    pub fn on_first(&self, waker: &Waker) {
-        self.sweeper.replace(Some(waker.clone()));
+    /// Ready when a deadline was set that is earlier than the one that the last
+    /// [`Self::next_sweep`] told of.
+    pub fn poll_sooner(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.earliest.get() < self.awaited.get() {
+            return Poll::Ready(());
+        }
+        self.sweeper.replace(Some(cx.waker().clone()));
+        Poll::Pending
     }
 
     /// Wakes every task whose deadline has passed.
@@ -131,10 +142,11 @@ impl Deadline {
         let after = u64::try_from(after.as_millis()).unwrap_or(NEVER);
         let due = now.saturating_add(after).min(NEVER - 1);
         self.list.slots.borrow_mut()[self.key].due = due;
-        let earliest = self.list.earliest.get();
-        if due < earliest {
+        if due < self.list.earliest.get() {
             self.list.earliest.set(due);
-            if earliest == NEVER
+            // Once a deadline has come closer, those set after it are later, as a rule: a busy
+            // worker's sweeper is not woken for each request.
+            if due < self.list.awaited.get()
                 && let Some(waker) = self.list.sweeper.take()
             {
                 waker.wake();
@@ -199,5 +211,50 @@ impl Drop for Deadline {
 impl fmt::Debug for Deadline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Deadline({})", self.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sweeper_hears_of_a_deadline_before_the_one_it_waits_for() {
+        let list = Deadlines::new();
+        let cx = Context::from_waker(Waker::noop());
+        let now = clock::now();
+        let (long, short) = (list.register(), list.register());
+        assert_eq!(list.next_sweep(now), None);
+        assert!(list.poll_sooner(&cx).is_pending());
+        long.set(Duration::from_secs(60));
+        assert!(list.poll_sooner(&cx).is_ready());
+        let wait = list.next_sweep(now).unwrap();
+        assert!(wait > Duration::from_secs(59), "{wait:?}");
+        assert!(list.poll_sooner(&cx).is_pending());
+
+        short.set(Duration::from_secs(2));
+        assert!(list.poll_sooner(&cx).is_ready());
+        let wait = list.next_sweep(now).unwrap();
+        assert!(wait < Duration::from_secs(3), "{wait:?}");
+        short.set(Duration::from_secs(3));
+        assert!(list.poll_sooner(&cx).is_pending(), "a later one");
+    }
+
+    #[test]
+    fn a_sweep_wakes_who_is_due_and_leaves_the_rest() {
+        let list = Deadlines::new();
+        let cx = Context::from_waker(Waker::noop());
+        let (long, short) = (list.register(), list.register());
+        long.set(Duration::from_secs(60));
+        short.set(Duration::ZERO);
+        assert!(short.poll_past(&cx).is_ready());
+        assert!(long.poll_past(&cx).is_pending());
+        list.sweep(clock::now());
+        let wait = list.next_sweep(clock::now()).unwrap();
+        assert!(wait > Duration::from_secs(59), "{wait:?}");
+        long.shorten(Duration::ZERO);
+        assert!(long.is_past());
+        long.clear();
+        assert!(!long.is_past());
     }
 }

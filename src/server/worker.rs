@@ -4,7 +4,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
@@ -132,19 +134,20 @@ fn report(reports: &Reporter, report: Report) {
 async fn sweep(worker: Rc<Worker>) {
     let deadlines = &worker.locals.deadlines;
     loop {
-        match deadlines.next_sweep(clock::now()) {
-            Some(pause) => tokio::time::sleep(pause).await,
-            None => {
-                std::future::poll_fn(|cx| {
-                    if deadlines.next_sweep(clock::now()).is_some() {
-                        return std::task::Poll::Ready(());
-                    }
-                    deadlines.on_first(cx.waker());
-                    std::task::Poll::Pending
-                })
-                .await;
+        let pause = deadlines.next_sweep(clock::now());
+        let mut slept = pin!(async {
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => std::future::pending().await,
             }
-        }
+        });
+        std::future::poll_fn(|cx| {
+            if slept.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            deadlines.poll_sooner(cx)
+        })
+        .await;
         deadlines.sweep(clock::now());
         worker.locals.flush();
     }
