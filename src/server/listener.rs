@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
@@ -69,6 +69,9 @@ impl Acceptor {
 /// The peer of a unix socket has no address.
 const UNIX_PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
+/// How many queued connections are taken when a listener closes: as many as its backlog holds.
+const QUEUE_MAX: usize = 4096;
+
 /// Accepts until told to stop, then takes what the kernel has queued and closes.
 pub async fn accept(
     acceptor: Acceptor,
@@ -81,7 +84,7 @@ pub async fn accept(
     let mut stopping = false;
     loop {
         let Some(accepted) = next(&acceptor, &stop, &mut stopping).await else {
-            return;
+            break;
         };
         match accepted {
             Ok((transport, peer)) => {
@@ -105,6 +108,38 @@ pub async fn accept(
             }
         }
     }
+    let begin = |transport, peer| begin(transport, peer, &worker, &listening);
+    match take_queued(acceptor, begin) {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+            let listener = &listening.bind;
+            debug!(%error, ?listener, "cannot take what is queued for a listener that closes");
+        }
+        Ok(()) | Err(_) => {}
+    }
+}
+
+/// Takes what the kernel has queued. The reactor may not have heard of it yet, so the kernel
+/// itself is asked; only what comes between its last answer and the close is reset.
+fn take_queued(acceptor: Acceptor, mut begin: impl FnMut(Transport, SocketAddr)) -> io::Result<()> {
+    match acceptor {
+        Acceptor::Tcp(listener) => {
+            let listener = listener.into_std()?;
+            for _ in 0..QUEUE_MAX {
+                let (stream, peer) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                begin(Transport::Tcp(TcpStream::from_std(stream)?), peer);
+            }
+        }
+        Acceptor::Unix(listener) => {
+            let listener = listener.into_std()?;
+            for _ in 0..QUEUE_MAX {
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                begin(Transport::Unix(UnixStream::from_std(stream)?), UNIX_PEER);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The next connection; `None` once told to stop and nothing is queued any more.
