@@ -7,9 +7,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Instant;
 
@@ -29,7 +31,7 @@ const CONFIG: &str = "httpserver.toml";
 pub(crate) struct Daemon {
     child: Child,
     folder: TempDir,
-    notify: UnixDatagram,
+    messages: Receiver<String>,
     stdout: Log,
     log: Log,
     addresses: BTreeMap<String, Address>,
@@ -105,7 +107,10 @@ impl Setup {
         let mut child = self.spawn();
         let mut daemon = Daemon {
             folder: self.folder,
-            notify,
+            messages: hear(
+                notify,
+                pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap(),
+            ),
             stdout: child.stdout.take().map(Log::read).unwrap_or_default(),
             log: Log::read(child.stderr.take().unwrap()),
             child,
@@ -288,18 +293,9 @@ impl Daemon {
     /// The next message to the service manager; `None` if the time is up or nothing more can
     /// come, because the process has ended.
     fn next_message(&self, deadline: Instant) -> Option<String> {
-        let pidfd = pidfd_open(self.pid(), PidfdFlags::empty()).ok()?;
-        let left = left(deadline)?.try_into().unwrap();
-        let message = PollFd::new(&self.notify, PollFlags::IN);
-        let end = PollFd::new(&pidfd, PollFlags::IN);
-        let mut polled = [message, end];
-        poll(&mut polled, Some(&left)).unwrap();
-        if polled[0].revents().is_empty() {
-            return None;
-        }
-        let mut bytes = [0; 4096];
-        let length = self.notify.recv(&mut bytes).unwrap();
-        Some(String::from_utf8(bytes[..length].to_vec()).unwrap())
+        let message = self.messages.recv_timeout(left(deadline)?).ok()?;
+        // An empty one says that the process has ended: see `hear`.
+        Some(message).filter(|message| !message.is_empty())
     }
 
     fn read_status(&mut self, status: &str) {
@@ -356,6 +352,34 @@ impl Address {
 fn write(path: &Path, contents: &[u8]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, contents).unwrap();
+}
+
+/// Takes what the process says to the service manager, on a thread of its own: a sender whose
+/// messages nobody takes would wait. An empty message is the last: the process has ended.
+fn hear(notify: UnixDatagram, pidfd: OwnedFd) -> Receiver<String> {
+    let (sender, messages) = channel();
+    let thread = move || {
+        loop {
+            let message = PollFd::new(&notify, PollFlags::IN);
+            let end = PollFd::new(&pidfd, PollFlags::IN);
+            let mut polled = [message, end];
+            poll(&mut polled, None).unwrap();
+            let heard = if polled[0].revents().is_empty() {
+                String::new()
+            } else {
+                let mut bytes = [0; 4096];
+                let length = notify.recv(&mut bytes).unwrap();
+                String::from_utf8(bytes[..length].to_vec()).unwrap()
+            };
+            let last = heard.is_empty();
+            if sender.send(heard).is_err() || last {
+                return;
+            }
+        }
+    };
+    let builder = thread::Builder::new().name("notify".into());
+    builder.spawn(thread).unwrap();
+    messages
 }
 
 /// Waits until a process has ended; its exit code (none if a signal killed it). `None` if it
