@@ -14,8 +14,4 @@ mod architecture;
 mod config;
 mod e2e;
 mod properties;
-#[expect(
-    dead_code,
-    reason = "the harness offers more than the tests use so far"
-)]
 mod support;

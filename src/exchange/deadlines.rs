@@ -226,7 +226,7 @@ mod tests {
         let (long, short) = (list.register(), list.register());
         assert_eq!(list.next_sweep(now), None);
         assert!(list.poll_sooner(&cx).is_pending());
-        long.set(Duration::from_secs(60));
+        long.set(Duration::from_mins(1));
         assert!(list.poll_sooner(&cx).is_ready());
         let wait = list.next_sweep(now).unwrap();
         assert!(wait > Duration::from_secs(59), "{wait:?}");
@@ -245,7 +245,7 @@ mod tests {
         let list = Deadlines::new();
         let cx = Context::from_waker(Waker::noop());
         let (long, short) = (list.register(), list.register());
-        long.set(Duration::from_secs(60));
+        long.set(Duration::from_mins(1));
         short.set(Duration::ZERO);
         assert!(short.poll_past(&cx).is_ready());
         assert!(long.poll_past(&cx).is_pending());

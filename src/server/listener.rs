@@ -81,9 +81,8 @@ pub async fn accept(
 ) {
     let mut pause = PAUSE_FIRST;
     let mut warned = None;
-    let mut stopping = false;
     loop {
-        let Some(accepted) = next(&acceptor, &stop, &mut stopping).await else {
+        let Some(accepted) = next(&acceptor, &stop).await else {
             break;
         };
         match accepted {
@@ -142,24 +141,16 @@ fn take_queued(acceptor: Acceptor, mut begin: impl FnMut(Transport, SocketAddr))
     Ok(())
 }
 
-/// The next connection; `None` once told to stop and nothing is queued any more.
-async fn next(
-    acceptor: &Acceptor,
-    stop: &Notify,
-    stopping: &mut bool,
-) -> Option<io::Result<(Transport, SocketAddr)>> {
+/// The next connection; `None` once told to stop.
+async fn next(acceptor: &Acceptor, stop: &Notify) -> Option<io::Result<(Transport, SocketAddr)>> {
     let mut accept = pin!(acceptor.accept());
     let mut stopped = pin!(stop.notified());
     std::future::poll_fn(|cx| {
-        if let Poll::Ready(accepted) = accept.as_mut().poll(cx) {
-            return Poll::Ready(Some(accepted));
+        // Asked first: however fast connections come, a listener that shall close does.
+        if stopped.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
         }
-        *stopping = *stopping || stopped.as_mut().poll(cx).is_ready();
-        if *stopping {
-            Poll::Ready(None)
-        } else {
-            Poll::Pending
-        }
+        accept.as_mut().poll(cx).map(Some)
     })
     .await
 }

@@ -95,7 +95,7 @@ async fn work(setup: WorkerSetup) -> io::Result<()> {
         match order {
             Order::Publish(publication) => {
                 let generation = publication.generation.id;
-                listeners.publish(publication)?;
+                listeners.publish(publication).await?;
                 report(
                     &reports,
                     Report::Published {
@@ -243,20 +243,24 @@ impl Listeners {
 
     /// Serves a generation: known addresses get its tables, new ones are listened on, and those
     /// it does not have are closed behind what the kernel has queued.
-    fn publish(&mut self, publication: Publication) -> io::Result<()> {
+    ///
+    /// Done when the last of those is closed: whoever connects after the control plane has said
+    /// that it serves the generation finds nothing of the one before.
+    async fn publish(&mut self, publication: Publication) -> io::Result<()> {
         let Publication {
             generation,
             sockets,
         } = publication;
         let wanted = snapshots(&generation);
-        self.accepting.retain(|bind, accepting| {
-            let keep = wanted.iter().any(|(wanted, _)| wanted == bind);
-            if !keep {
-                accepting.listening.retire();
-                accepting.stop.notify_one();
-            }
-            keep
-        });
+        let is_wanted = |bind: &Bind| wanted.iter().any(|(wanted, _)| wanted == bind);
+        let retired: Vec<_> = self
+            .accepting
+            .extract_if(|bind, _| !is_wanted(bind))
+            .map(|(_, accepting)| accepting)
+            .collect();
+        for accepting in &retired {
+            accepting.listening.retire();
+        }
         let mut sockets: HashMap<Bind, _> = sockets.into_iter().collect();
         for (bind, snapshot) in wanted {
             if let Some(accepting) = self.accepting.get(&bind) {
@@ -284,16 +288,29 @@ impl Listeners {
                 },
             );
         }
+        close(retired).await;
         self.worker.locals.deadlines.wake_all();
         Ok(())
     }
 
     /// Stops listening, once what the kernel had queued is accepted.
     async fn close(&mut self) {
-        for (_, accepting) in self.accepting.drain() {
-            accepting.stop.notify_one();
-            // A task that panicked has stopped as well; the panic is logged where it happened.
-            drop(accepting.task.await);
-        }
+        close(
+            self.accepting
+                .drain()
+                .map(|(_, accepting)| accepting)
+                .collect(),
+        )
+        .await;
+    }
+}
+
+async fn close(listeners: Vec<Accepting>) {
+    for accepting in &listeners {
+        accepting.stop.notify_one();
+    }
+    for accepting in listeners {
+        // A task that panicked has stopped as well; the panic is logged where it happened.
+        drop(accepting.task.await);
     }
 }
