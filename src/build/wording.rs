@@ -293,7 +293,8 @@ pub(super) fn problem(
             Problem::error("E0002", span, message).label(format!("must be {expected}"))
         }
         Mistake::Own(message) => {
-            let (message, hint) = message.split_once('\n').unwrap_or((message, ""));
+            // The last line: what comes before may quote a text of several lines.
+            let (message, hint) = message.rsplit_once('\n').unwrap_or((message, ""));
             // It names what is wrong by itself; "every item of" would be too much.
             let what = what.strip_prefix("every item of ").unwrap_or(&what);
             let problem = Problem::error("E0002", span, format!("{what}: {message}"));

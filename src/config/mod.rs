@@ -11,6 +11,8 @@ pub mod codes;
 pub mod compile;
 pub mod effective;
 mod file;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod model;
 mod overrides;
 pub mod provenance;

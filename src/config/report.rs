@@ -33,6 +33,10 @@ impl Report {
             )
         });
         problems.dedup();
+        for problem in &mut problems {
+            problem.message = one_line_of(&problem.message);
+            problem.label = one_line_of(&problem.label);
+        }
         Self { problems, sources }
     }
 
@@ -86,7 +90,7 @@ impl Report {
             let place = problem.span.as_ref().map(|span| self.sources.place(span));
             let place = place.map(|place| place + ": ").unwrap_or_default();
             let hint = problem.hint.as_ref();
-            let hint = hint.map(|hint| format!(" ({})", hint.replace('\n', " ")));
+            let hint = hint.map(|hint| one_line_of(&format!(" ({})", hint.replace('\n', " "))));
             format!(
                 "{place}{}[{}]: {}{}",
                 word(problem.severity),
@@ -257,6 +261,28 @@ const fn word(severity: Severity) -> &'static str {
         Severity::Warning => "warning",
     }
 }
+
+/// A message quotes what it is about, and that may hold anything: control characters, which a
+/// terminal would obey and which make two lines of a log out of one, are written as escapes, and
+/// what is too long to be read is cut.
+fn one_line_of(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if line.len() >= MESSAGE_BYTES_MAX {
+            line.push('…');
+            break;
+        }
+        if character.is_control() {
+            line.extend(character.escape_debug());
+        } else {
+            line.push(character);
+        }
+    }
+    line
+}
+
+/// Ten lines of a terminal.
+const MESSAGE_BYTES_MAX: usize = 800;
 
 /// A range within the text, cut at the end of its first line: a table of ten lines is shown by
 /// its first.

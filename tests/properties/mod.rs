@@ -2,6 +2,7 @@
 
 mod accept;
 mod conditional;
+mod configuration;
 mod control;
 mod range;
 mod request_head;
