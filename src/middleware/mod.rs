@@ -1,6 +1,7 @@
 //! The open set: one file a kind, and the registry that names them all.
 
 mod access_log;
+mod compression;
 mod cors;
 mod request_id;
 
@@ -8,8 +9,12 @@ use crate::build::Kind;
 use crate::exchange::Middleware;
 
 /// Every kind of middleware, sorted by name.
-pub const REGISTRY: &[Kind<Box<dyn Middleware>>] =
-    &[access_log::KIND, cors::KIND, request_id::KIND];
+pub const REGISTRY: &[Kind<Box<dyn Middleware>>] = &[
+    access_log::KIND,
+    compression::KIND,
+    cors::KIND,
+    request_id::KIND,
+];
 
 #[cfg(test)]
 mod tests;
