@@ -34,7 +34,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/mod.rs"]),
     ("daemonize", &["daemon/process.rs"]),
-    ("flate2", &["middleware/compression.rs"]),
+    ("flate2", &["middleware/compression/"]),
     ("mimalloc", &["main.rs"]),
     ("mime_guess", &["http/mime.rs"]),
     ("notify", &["daemon/watcher.rs"]),
