@@ -120,6 +120,22 @@ impl Connection {
         self.poll_give_up(cx, timeout).map(Err)
     }
 
+    /// Ready when the client has reset the connection or the drain time is up. `watching` turns
+    /// false once there is something else to be read, which hides a reset behind it.
+    pub fn poll_gone(&self, watching: &mut bool, cx: &mut Context<'_>) -> Poll<Why> {
+        if let Poll::Ready(why) = self.poll_give_up(cx, Why::ClientAbort) {
+            return Poll::Ready(why);
+        }
+        if *watching && self.transport.poll_read_ready(cx).is_ready() {
+            if self.transport.is_reset() {
+                return Poll::Ready(Why::ClientAbort);
+            }
+            // More requests, or only the client's direction has ended: it still reads.
+            *watching = false;
+        }
+        Poll::Pending
+    }
+
     /// Ready when waiting for the client to send has lasted too long.
     pub fn poll_give_up(&self, cx: &Context<'_>, timeout: Why) -> Poll<Why> {
         if self.is_cut() {

@@ -1,7 +1,6 @@
 //! The connection loop: read a head, dispatch, write the response, again.
 
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tracing::debug;
@@ -158,22 +157,7 @@ async fn answer<'t>(
     }
     // While a body is being read its reader notices that the client has gone.
     let mut watching = !framed;
-    dispatch(x, snapshot, |cx| poll_gone(connection, &mut watching, cx)).await
-}
-
-/// Ready when the client has reset the connection or the drain time is up.
-fn poll_gone(connection: &Connection, watching: &mut bool, cx: &mut Context<'_>) -> Poll<Why> {
-    if let Poll::Ready(why) = connection.poll_give_up(cx, Why::ClientAbort) {
-        return Poll::Ready(why);
-    }
-    if *watching && connection.transport.poll_read_ready(cx).is_ready() {
-        if connection.transport.is_reset() {
-            return Poll::Ready(Why::ClientAbort);
-        }
-        // More requests, or only the client's direction has ended: it still reads.
-        *watching = false;
-    }
-    Poll::Pending
+    dispatch(x, snapshot, |cx| connection.poll_gone(&mut watching, cx)).await
 }
 
 /// Whether what is left of a body nobody read is little and on its way.

@@ -273,12 +273,14 @@ async fn write_stream(
     chunked: bool,
     sent: &mut u64,
 ) -> Result<(), Why> {
+    // Who streams from an upstream must not wait for it on behalf of nobody.
+    let mut watching = true;
     loop {
         // What is there goes out before waiting for more.
         let next = std::future::poll_fn(|cx| match stream.poll_chunk(cx) {
             Poll::Ready(next) => Poll::Ready(Some(next)),
             Poll::Pending if output.is_empty() => connection
-                .poll_give_up(cx, Why::BodyTimeout)
+                .poll_gone(&mut watching, cx)
                 .map(|why| Some(Some(Err(BodyError(why))))),
             Poll::Pending => Poll::Ready(None),
         })

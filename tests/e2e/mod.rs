@@ -5,5 +5,6 @@ mod logging;
 mod reload;
 mod serve;
 mod signals;
+mod proxy;
 mod start;
 mod static_files;

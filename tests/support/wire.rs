@@ -3,7 +3,9 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
 
 use super::daemon::Address;
 use super::{deadline, left};
@@ -54,8 +56,23 @@ impl Wire {
             }),
             Address::Unix(path) => UnixStream::connect(path).map(Stream::Unix),
         };
+        Self::new(stream.unwrap_or_else(|error| panic!("cannot connect to {address:?}: {error}")))
+    }
+
+    /// A connection that was accepted.
+    pub(crate) fn tcp(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).unwrap();
+        Self::new(Stream::Tcp(stream))
+    }
+
+    /// A connection that was accepted.
+    pub(crate) fn unix(stream: UnixStream) -> Self {
+        Self::new(Stream::Unix(stream))
+    }
+
+    fn new(stream: Stream) -> Self {
         Self {
-            stream: stream.unwrap_or_else(|error| panic!("cannot connect to {address:?}: {error}")),
+            stream,
             buffer: Vec::new(),
             head: None,
         }
@@ -107,6 +124,17 @@ impl Wire {
         }
     }
 
+    /// Closes so that the peer reads a reset.
+    pub(crate) fn reset(self) {
+        match &self.stream {
+            Stream::Tcp(stream) => SockRef::from(stream)
+                .set_linger(Some(Duration::ZERO))
+                .unwrap(),
+            // Closed with bytes unread, a unix socket resets by itself.
+            Stream::Unix(_) => {}
+        }
+    }
+
     /// Reads a head and checks how it begins. Its body is left to `expect_body`.
     #[track_caller]
     pub(crate) fn expect_head(&mut self, start: &str) -> Head {
@@ -142,6 +170,22 @@ impl Wire {
             body,
             trailers,
         }
+    }
+
+    /// Reads until these bytes have come; all up to their end.
+    #[track_caller]
+    pub(crate) fn read_until(&mut self, end: &[u8]) -> Vec<u8> {
+        let find = |buffer: &[u8]| buffer.windows(end.len()).position(|part| part == end);
+        let what = String::from_utf8_lossy(end).into_owned();
+        self.fill(|buffer| find(buffer).is_some(), &what);
+        let length = find(&self.buffer).unwrap() + end.len();
+        self.buffer.drain(..length).collect()
+    }
+
+    /// Whether anything more comes before the end.
+    #[track_caller]
+    pub(crate) fn has_more(&mut self) -> bool {
+        !self.buffer.is_empty() || self.read_more(deadline(), "more, or the end")
     }
 
     /// Reads exactly so many bytes.
@@ -195,8 +239,9 @@ impl Wire {
         (body, Vec::new())
     }
 
+    /// Reads a chunked body; its content and its trailers.
     #[track_caller]
-    fn read_chunked(&mut self) -> (Vec<u8>, Vec<(String, String)>) {
+    pub(crate) fn read_chunked(&mut self) -> (Vec<u8>, Vec<(String, String)>) {
         let mut body = Vec::new();
         loop {
             let line = self.read_line();

@@ -1,11 +1,11 @@
-//! Active health checks: asked by the control plane, off the path of every request.
+//! What the control plane asks about endpoints, off the path of every request: whether they are
+//! well, and where they are.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::upstream::{Endpoint, EndpointState};
+use super::upstream::{Endpoint, EndpointState, Place};
 use crate::build::Probe;
-use crate::handlers::address::Destination;
 use crate::handlers::checking;
 
 /// How the endpoints of an upstream are checked.
@@ -29,7 +29,7 @@ pub(super) struct Check {
     upstream: Arc<str>,
     endpoint: Arc<str>,
     authority: Box<str>,
-    destinations: Box<[Destination]>,
+    place: Arc<Place>,
     how: Arc<HealthCheck>,
     state: Arc<EndpointState>,
 }
@@ -40,7 +40,7 @@ impl Check {
             upstream: Arc::clone(upstream),
             endpoint: Arc::clone(&endpoint.name),
             authority: endpoint.authority.clone(),
-            destinations: endpoint.destinations.clone(),
+            place: Arc::clone(&endpoint.place),
             how: Arc::clone(how),
             state: Arc::clone(&endpoint.state),
         }
@@ -61,7 +61,7 @@ impl Probe for Check {
 
     fn run(&self) {
         let HealthCheck { path, timeout, .. } = &*self.how;
-        let found = checking::get(&self.destinations, &self.authority, path, *timeout);
+        let found = checking::get(self.place.destinations(), &self.authority, path, *timeout);
         let changed = self.state.take(found.is_ok(), &self.how);
         let (upstream, endpoint) = (&*self.upstream, &*self.endpoint);
         match found {
@@ -73,6 +73,54 @@ impl Probe for Check {
             }
             Ok(status) => tracing::debug!(upstream, endpoint, status, "health check passed"),
             Err(reason) => tracing::debug!(upstream, endpoint, %reason, "health check failed"),
+        }
+    }
+}
+
+/// How long a name that did not resolve is left alone. Mistakes are mended by hand and outages
+/// of a resolver last longer than this.
+const RESOLVE_EVERY: Duration = Duration::from_secs(10);
+
+/// Looks up a name that did not resolve when the configuration was read.
+#[derive(Debug)]
+pub(super) struct Resolution {
+    upstream: Arc<str>,
+    endpoint: Arc<str>,
+    place: Arc<Place>,
+}
+
+impl Resolution {
+    pub(super) fn new(upstream: &Arc<str>, endpoint: &Endpoint) -> Self {
+        Self {
+            upstream: Arc::clone(upstream),
+            endpoint: Arc::clone(&endpoint.name),
+            place: Arc::clone(&endpoint.place),
+        }
+    }
+}
+
+impl Probe for Resolution {
+    fn name(&self) -> String {
+        format!(
+            "resolution of {} in upstream {}",
+            self.endpoint, self.upstream
+        )
+    }
+
+    fn interval(&self) -> Duration {
+        RESOLVE_EVERY
+    }
+
+    fn run(&self) {
+        if !self.place.destinations().is_empty() {
+            return;
+        }
+        let (upstream, endpoint) = (&*self.upstream, &*self.endpoint);
+        match self.place.resolve() {
+            Ok(()) => tracing::info!(upstream, endpoint, "endpoint resolves now"),
+            Err(error) => {
+                tracing::error!(upstream, endpoint, %error, "endpoint does not resolve");
+            }
         }
     }
 }

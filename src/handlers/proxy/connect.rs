@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
 
-use super::pool::{EndpointView, IdleList};
+use super::pool::IdleList;
 use crate::exchange::{Deadline, Deadlines, Why};
 use crate::handlers::address::Destination;
 use crate::sys::transport::Transport;
@@ -37,7 +37,7 @@ pub(super) struct ConnectError {
 
 /// A new connection, to the first address that accepts one. Each may take `timeout`.
 pub(super) async fn connect(
-    endpoint: &EndpointView,
+    lists: &[Rc<IdleList>],
     deadlines: &Rc<Deadlines>,
     timeout: Duration,
 ) -> Result<Connection, ConnectError> {
@@ -46,7 +46,7 @@ pub(super) async fn connect(
         why: Why::NoEndpoint,
         error: None,
     };
-    for home in endpoint.destinations().take(ADDRESSES_TRIED_MAX) {
+    for home in lists.iter().take(ADDRESSES_TRIED_MAX) {
         deadline.set(timeout);
         match deadline.limit(open(&home.destination)).await {
             Ok(Ok(transport)) => {

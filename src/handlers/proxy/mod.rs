@@ -39,10 +39,11 @@ use self::call::{Call, CallError};
 use self::connect::{ConnectError, Connection, connect};
 use self::incoming::Incoming;
 use self::outgoing::Outgoing;
-use self::pool::{EndpointView, Keeper, Pool, View};
+use self::pool::{EndpointView, IdleList, Keeper, Pool, View, take_idle};
 use self::request::{Outward, body_length, may_upgrade, write_head};
 use self::response::{Asked, respond};
 use self::settings::Rewriting;
+use self::upstream::Endpoint;
 use crate::exchange::{Exchange, Response, UpstreamTrail, Why};
 use crate::http::StatusCode;
 use crate::http::h1::encode::BodyLength;
@@ -134,7 +135,10 @@ impl Passage<'_> {
             let Some(index) = view.next(&self.proxy.upstream, &tried) else {
                 break;
             };
-            let Some(endpoint) = view.endpoint(index) else {
+            let (Some(endpoint), Some(server)) = (
+                view.endpoint(index),
+                self.proxy.upstream.endpoints.get(index),
+            ) else {
                 break;
             };
             tried.push(index);
@@ -142,7 +146,7 @@ impl Passage<'_> {
                 trail.tries += 1;
                 trail.endpoint = Rc::clone(&endpoint.name);
             });
-            match self.try_endpoint(x, index, endpoint).await {
+            match self.try_endpoint(x, endpoint, server).await {
                 Err(Failed::Connect(why)) => failed = Failed::Connect(why),
                 done => return done,
             }
@@ -155,17 +159,18 @@ impl Passage<'_> {
     async fn try_endpoint(
         &mut self,
         x: &mut Exchange<'_>,
-        index: usize,
         endpoint: &EndpointView,
+        server: &Endpoint,
     ) -> Result<Response, Failed> {
-        let mut kept = endpoint.take(!self.is_repeatable(x));
+        let lists = endpoint.lists(&self.keeper.pool, server);
+        let mut kept = take_idle(lists, !self.is_repeatable(x));
         loop {
             let connection = match kept.take() {
                 Some(connection) => connection,
-                None => self.connect(x, endpoint).await?,
+                None => self.connect(x, endpoint, lists).await?,
             };
             let reused = connection.reused;
-            let mut call = self.call(x, index, connection);
+            let mut call = self.call(x, server, connection);
             let result = call.answer(&self.proxy.upstream.timeouts).await;
             let stale = reused && Self::is_stale(x, &call, result);
             if stale {
@@ -183,9 +188,10 @@ impl Passage<'_> {
         &self,
         x: &mut Exchange<'_>,
         endpoint: &EndpointView,
+        lists: &[Rc<IdleList>],
     ) -> Result<Connection, Failed> {
         let timeout = self.proxy.upstream.timeouts.connect;
-        match connect(endpoint, &x.locals.deadlines, timeout).await {
+        match connect(lists, &x.locals.deadlines, timeout).await {
             Ok(connection) => {
                 endpoint.welcome();
                 Ok(connection)
@@ -209,11 +215,10 @@ impl Passage<'_> {
     }
 
     /// Puts the request on a connection.
-    fn call(&mut self, x: &mut Exchange<'_>, index: usize, connection: Connection) -> Call {
+    fn call(&mut self, x: &mut Exchange<'_>, server: &Endpoint, connection: Connection) -> Call {
         let elapsed = x.elapsed();
         trail(x, |trail| trail.connected = Some(elapsed));
         let upstream = &self.proxy.upstream;
-        let endpoint = upstream.endpoints.get(index);
         let buffers = &self.keeper.pool.buffers;
         let mut outgoing = self
             .outgoing
@@ -226,7 +231,7 @@ impl Passage<'_> {
         head.clear();
         let outward = Outward {
             rewriting: &self.proxy.rewriting,
-            authority: endpoint.map_or("", |endpoint| &*endpoint.authority),
+            authority: &server.authority,
             body: self.length,
             upgrade: self.upgrade,
             keep_alive: upstream.keep_alive.max_idle > 0,

@@ -1,7 +1,7 @@
 //! What a worker keeps of its upstreams between requests: idle connections, whose turn it is,
 //! buffers.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
@@ -57,8 +57,8 @@ pub(super) struct View {
 #[derive(Debug)]
 pub(super) struct EndpointView {
     pub(super) name: Rc<str>,
-    /// One for each of its destinations.
-    idle: Box<[Rc<IdleList>]>,
+    /// One for each of its destinations, once these are known.
+    idle: OnceCell<Box<[Rc<IdleList>]>>,
     avoided_until: Cell<Option<Instant>>,
     quiet_until: Cell<Option<Instant>>,
 }
@@ -90,11 +90,7 @@ impl Pool {
                 upstream.endpoints.iter().map(|endpoint| endpoint.weight),
                 locals.worker,
             ),
-            endpoints: upstream
-                .endpoints
-                .iter()
-                .map(|own| self.endpoint(own))
-                .collect(),
+            endpoints: upstream.endpoints.iter().map(EndpointView::new).collect(),
         });
         let mut views = self.views.borrow_mut();
         // Those of generations that no exchange uses any more; their idle connections have
@@ -107,25 +103,18 @@ impl Pool {
         view
     }
 
-    fn endpoint(&self, endpoint: &Endpoint) -> EndpointView {
+    /// The list of a destination, shared with whoever names it too.
+    fn list(&self, destination: &Destination) -> Rc<IdleList> {
         let mut lists = self.idle.borrow_mut();
-        let idle = endpoint.destinations.iter().map(|destination| {
-            if let Some(list) = lists.get(destination).and_then(Weak::upgrade) {
-                return list;
-            }
-            let list = Rc::new(IdleList {
-                destination: destination.clone(),
-                connections: RefCell::default(),
-            });
-            lists.insert(destination.clone(), Rc::downgrade(&list));
-            list
-        });
-        EndpointView {
-            name: Rc::from(&*endpoint.name),
-            idle: idle.collect(),
-            avoided_until: Cell::new(None),
-            quiet_until: Cell::new(None),
+        if let Some(list) = lists.get(destination).and_then(Weak::upgrade) {
+            return list;
         }
+        let list = Rc::new(IdleList {
+            destination: destination.clone(),
+            connections: RefCell::default(),
+        });
+        lists.insert(destination.clone(), Rc::downgrade(&list));
+        list
     }
 
     /// Starts the task that drops connections whose time is up. It ends with the last one.
@@ -212,16 +201,26 @@ impl View {
 }
 
 impl EndpointView {
-    /// The idle connection used last, if there is one that is still quiet. `surely` asks the
-    /// kernel, for requests that could not be sent a second time.
-    pub(super) fn take(&self, surely: bool) -> Option<Connection> {
-        let now = clock::now();
-        self.idle.iter().find_map(|list| list.take(now, surely))
+    fn new(endpoint: &Endpoint) -> Self {
+        Self {
+            name: Rc::from(&*endpoint.name),
+            idle: OnceCell::new(),
+            avoided_until: Cell::new(None),
+            quiet_until: Cell::new(None),
+        }
     }
 
     /// Where to connect to, in the order of resolution.
-    pub(super) fn destinations(&self) -> impl Iterator<Item = &Rc<IdleList>> {
-        self.idle.iter()
+    pub(super) fn lists(&self, pool: &Pool, endpoint: &Endpoint) -> &[Rc<IdleList>] {
+        if let Some(lists) = self.idle.get() {
+            return lists;
+        }
+        let destinations = endpoint.place.destinations();
+        if destinations.is_empty() {
+            return &[];
+        }
+        self.idle
+            .get_or_init(|| destinations.iter().map(|own| pool.list(own)).collect())
     }
 
     fn is_avoided(&self, now: Instant) -> bool {
@@ -247,6 +246,13 @@ impl EndpointView {
         self.quiet_until.set(Some(now + COMPLAINT_EVERY));
         true
     }
+}
+
+/// The idle connection used last, if there is one that is still quiet. `surely` asks the
+/// kernel, for requests that could not be sent a second time.
+pub(super) fn take_idle(lists: &[Rc<IdleList>], surely: bool) -> Option<Connection> {
+    let now = clock::now();
+    lists.iter().find_map(|list| list.take(now, surely))
 }
 
 impl IdleList {

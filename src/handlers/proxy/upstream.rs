@@ -1,11 +1,12 @@
 //! Upstreams and their endpoints as they run: immutable settings, and the state that outlives
 //! them.
 
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::check::{Check, HealthCheck};
+use super::check::{Check, HealthCheck, Resolution};
 use crate::build::{CarryOver, Probe};
 use crate::handlers::address::{Address, Destination};
 
@@ -49,13 +50,20 @@ pub(super) struct Endpoint {
     pub(super) name: Arc<str>,
     /// What `Host` is when the request names the upstream instead of the site.
     pub(super) authority: Box<str>,
-    /// Where it is; empty if its name did not resolve.
-    pub(super) destinations: Box<[Destination]>,
+    pub(super) place: Arc<Place>,
     /// Its share of the requests, against those of the others.
     pub(super) weight: u16,
     /// Whether a health check speaks for it.
     checked: bool,
     pub(super) state: Arc<EndpointState>,
+}
+
+/// Where an endpoint is.
+#[derive(Debug)]
+pub(super) struct Place {
+    address: Address,
+    /// Not set as long as its name does not resolve.
+    destinations: OnceLock<Box<[Destination]>>,
 }
 
 /// What is known of an endpoint, kept from one configuration to the next.
@@ -95,19 +103,24 @@ impl Upstream {
         &self.name
     }
 
-    /// The health checks of all endpoints.
-    pub(super) fn probes(&self, check: &Arc<HealthCheck>) -> Vec<Arc<dyn Probe>> {
-        let endpoints = self.endpoints.iter();
-        let resolved = endpoints.filter(|endpoint| !endpoint.destinations.is_empty());
-        resolved
-            .map(|endpoint| Arc::new(Check::new(&self.name, endpoint, check)) as Arc<dyn Probe>)
-            .collect()
+    /// What is to be asked about the endpoints now and then.
+    pub(super) fn probes(&self, check: Option<&Arc<HealthCheck>>) -> Vec<Arc<dyn Probe>> {
+        let mut probes: Vec<Arc<dyn Probe>> = Vec::new();
+        for endpoint in &self.endpoints {
+            if endpoint.place.destinations().is_empty() {
+                probes.push(Arc::new(Resolution::new(&self.name, endpoint)));
+            }
+            if let Some(check) = check {
+                probes.push(Arc::new(Check::new(&self.name, endpoint, check)));
+            }
+        }
+        probes
     }
 }
 
 impl Endpoint {
-    /// The endpoint at this address. A name that does not resolve is logged, and the endpoint
-    /// stays down until the next reload.
+    /// The endpoint at this address. A name that does not resolve now is looked up again in the
+    /// background; until then the endpoint is down.
     pub(super) fn new(
         upstream: &str,
         address: &Address,
@@ -116,15 +129,17 @@ impl Endpoint {
         carry_over: &mut CarryOver,
     ) -> Self {
         let name: Arc<str> = address.to_string().into();
-        let destinations = address.resolve().unwrap_or_else(|error| {
-            tracing::error!(upstream, endpoint = &*name, %error, "endpoint does not resolve");
-            Vec::new()
-        });
+        let place = Place {
+            address: address.clone(),
+            destinations: OnceLock::new(),
+        };
+        // A failure is told by the one that tries again.
+        drop(place.resolve());
         Self {
             state: carry_over.keep(&format!("{upstream}/{name}"), EndpointState::default),
             name,
             authority: address.authority().into(),
-            destinations: destinations.into(),
+            place: Arc::new(place),
             weight,
             checked,
         }
@@ -133,7 +148,26 @@ impl Endpoint {
     /// Whether requests may be sent to it.
     pub(super) fn is_up(&self) -> bool {
         let down = self.checked && self.state.is_down();
-        !down && !self.destinations.is_empty()
+        !down && !self.place.destinations().is_empty()
+    }
+}
+
+impl Place {
+    /// What can be connected to; nothing as long as the name does not resolve.
+    pub(super) fn destinations(&self) -> &[Destination] {
+        self.destinations.get().map_or(&[], |found| found)
+    }
+
+    /// Looks the name up, unless that is done.
+    pub(super) fn resolve(&self) -> io::Result<()> {
+        if self.destinations.get().is_none() {
+            let found = self.address.resolve()?;
+            if found.is_empty() {
+                return Err(io::Error::other("no address"));
+            }
+            self.destinations.get_or_init(|| found.into());
+        }
+        Ok(())
     }
 }
 

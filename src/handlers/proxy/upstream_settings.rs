@@ -27,7 +27,7 @@ first_byte_timeout = "60s"    # from the request sent to the first byte of the a
 idle_timeout = "60s"          # between two bytes of a body; there is no total deadline
 tunnel_idle_timeout = "1h"    # of WebSockets and whatever else a connection is upgraded to
 keep_alive = { max_idle = 128, idle_timeout = "60s" }       # per worker and server
-health_check = { path = "/healthz", interval = "5s", healthy_after = 2, unhealthy_after = 3 }
+health_check = { path = "/healthz", interval = "5s", timeout = "2s", healthy_after = 2, unhealthy_after = 3 }
 "#,
     parse,
 };
@@ -241,9 +241,8 @@ impl Settings<Arc<Upstream>> for UpstreamSettings {
             })
             .collect();
         let upstream = Upstream::new(&cx.name, endpoints, self.timeouts, self.keep_alive);
-        if let Some(check) = &self.health_check {
-            cx.probes.extend(upstream.probes(check));
-        }
+        cx.probes
+            .extend(upstream.probes(self.health_check.as_ref()));
         Ok(Arc::new(upstream))
     }
 }
@@ -326,8 +325,7 @@ mod tests {
         check("servers = []", &["an upstream needs a server"]);
         check("", &["this table needs `servers`"]);
         check(
-            "servers = [\"a:1\", { address = \"a:1\", weight = 2 }, \
-             { address = \"b:1\", weight = 0 }]\n\
+            "servers = [\"a:1\", { address = \"a:1\", weight = 2 }, { address = \"b:1\", weight = 0 }]\n\
              connect_timeout = \"0s\"\n\
              health_check = { path = \"up\", healthy_after = 0 }",
             &[
@@ -387,6 +385,7 @@ mod tests {
         let text = "servers = [\"nobody.invalid:80\"]\nhealth_check.path = \"/\"";
         let (upstream, probes) = build(text, &mut CarryOver::default());
         assert!(!upstream.has_healthy_endpoint());
-        assert_eq!(probes, 0);
+        // One looks it up again, one checks it.
+        assert_eq!(probes, 2);
     }
 }

@@ -1,0 +1,198 @@
+//! A scripted upstream: the test itself accepts, reads, answers, resets, when it wants to. What it
+//! does not do is a stall; nothing here sleeps.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
+use std::ops::{Deref, DerefMut};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::thread::{self, JoinHandle};
+
+use socket2::{SockRef, Socket};
+
+use super::wire::Wire;
+use super::{deadline, left};
+
+/// A place that the daemon proxies to.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    listener: Listener,
+    /// As `servers` writes it.
+    pub(crate) address: String,
+}
+
+#[derive(Debug)]
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// A connection that the daemon made. Dropping it closes it.
+#[derive(Debug)]
+pub(crate) struct Peer(Wire);
+
+/// A request as the upstream sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// The head, byte by byte, with the empty line that ends it.
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Upstream {
+    /// On a free port of the loopback interface.
+    pub(crate) fn tcp() -> Self {
+        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// At this address, where one was before.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        Self {
+            listener: Listener::Tcp(listener),
+            address,
+        }
+    }
+
+    /// On a unix socket at this path.
+    pub(crate) fn unix(path: &Path) -> Self {
+        drop(fs::remove_file(path));
+        Self {
+            listener: Listener::Unix(UnixListener::bind(path).unwrap()),
+            address: format!("unix:{}", path.display()),
+        }
+    }
+
+    /// The address of a TCP upstream.
+    pub(crate) fn socket_address(&self) -> SocketAddr {
+        self.address.parse().unwrap()
+    }
+
+    /// The next connection; waits for it.
+    #[track_caller]
+    pub(crate) fn accept(&self) -> Peer {
+        self.try_accept().expect("waited in vain for a connection")
+    }
+
+    fn try_accept(&self) -> Option<Peer> {
+        let left = left(deadline()).unwrap();
+        let wire = match &self.listener {
+            Listener::Tcp(listener) => {
+                SockRef::from(listener)
+                    .set_read_timeout(Some(left))
+                    .unwrap();
+                listener.accept().map(|(stream, _)| Wire::tcp(stream))
+            }
+            Listener::Unix(listener) => {
+                SockRef::from(listener)
+                    .set_read_timeout(Some(left))
+                    .unwrap();
+                listener.accept().map(|(stream, _)| Wire::unix(stream))
+            }
+        };
+        wire.ok().map(Peer)
+    }
+
+    /// Checks that no connection waits to be accepted.
+    #[track_caller]
+    pub(crate) fn expect_no_connection(&self) {
+        let socket: SockRef<'_> = match &self.listener {
+            Listener::Tcp(listener) => listener.into(),
+            Listener::Unix(listener) => listener.into(),
+        };
+        socket.set_nonblocking(true).unwrap();
+        let accepted: Result<Socket, _> = socket.accept().map(|(socket, _)| socket);
+        socket.set_nonblocking(false).unwrap();
+        let error = accepted.expect_err("nobody should have connected");
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    }
+
+    /// Answers the requests of so many connections, each to its end, on a thread of its own. The
+    /// requests, in the order in which the connections came.
+    pub(crate) fn serve(
+        self,
+        connections: usize,
+        answer: impl Fn(&Request) -> Vec<u8> + Send + 'static,
+    ) -> JoinHandle<Vec<Request>> {
+        let serve = move || {
+            let mut requests = Vec::new();
+            for _ in 0..connections {
+                let mut peer = self.accept();
+                while let Some(request) = peer.next_request() {
+                    peer.send(answer(&request));
+                    requests.push(request);
+                }
+            }
+            requests
+        };
+        thread::Builder::new().spawn(serve).unwrap()
+    }
+}
+
+impl Peer {
+    /// Reads a head: the exact bytes.
+    #[track_caller]
+    pub(crate) fn read_request_head(&mut self) -> String {
+        String::from_utf8(self.0.read_until(b"\r\n\r\n")).unwrap()
+    }
+
+    /// Reads a request whole; `None` if the daemon has closed instead.
+    #[track_caller]
+    pub(crate) fn next_request(&mut self) -> Option<Request> {
+        if !self.0.has_more() {
+            return None;
+        }
+        let head = self.read_request_head();
+        let field = |name: &str| {
+            let lower = head.to_ascii_lowercase();
+            lower.lines().find_map(|line| {
+                line.strip_prefix(name)
+                    .and_then(|rest| rest.strip_prefix(": "))
+                    .map(str::to_owned)
+            })
+        };
+        let body = if field("transfer-encoding").is_some() {
+            self.0.read_chunked().0
+        } else {
+            let length = field("content-length").map_or(0, |length| length.parse().unwrap());
+            self.0.read_bytes(length)
+        };
+        Some(Request { head, body })
+    }
+
+    /// Reads a request whole.
+    #[track_caller]
+    pub(crate) fn read_request(&mut self) -> Request {
+        self.next_request().expect("a request, not the end")
+    }
+
+    /// A response with `Content-Length`.
+    #[track_caller]
+    pub(crate) fn respond(&mut self, status: &str, body: &str) {
+        let length = body.len();
+        self.send(format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}"
+        ));
+    }
+
+    /// Resets the connection.
+    pub(crate) fn reset(self) {
+        self.0.reset();
+    }
+}
+
+impl Deref for Peer {
+    type Target = Wire;
+
+    fn deref(&self) -> &Wire {
+        &self.0
+    }
+}
+
+impl DerefMut for Peer {
+    fn deref_mut(&mut self) -> &mut Wire {
+        &mut self.0
+    }
+}
