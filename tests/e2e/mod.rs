@@ -2,9 +2,9 @@
 
 mod drain;
 mod logging;
+mod proxy;
 mod reload;
 mod serve;
 mod signals;
-mod proxy;
 mod start;
 mod static_files;

@@ -27,7 +27,12 @@ first_byte_timeout = "60s"    # from the request sent to the first byte of the a
 idle_timeout = "60s"          # between two bytes of a body; there is no total deadline
 tunnel_idle_timeout = "1h"    # of WebSockets and whatever else a connection is upgraded to
 keep_alive = { max_idle = 128, idle_timeout = "60s" }       # per worker and server
-health_check = { path = "/healthz", interval = "5s", timeout = "2s", healthy_after = 2, unhealthy_after = 3 }
+[health_check]
+path = "/healthz"
+interval = "5s"
+timeout = "2s"
+healthy_after = 2
+unhealthy_after = 3
 "#,
     parse,
 };
@@ -325,7 +330,8 @@ mod tests {
         check("servers = []", &["an upstream needs a server"]);
         check("", &["this table needs `servers`"]);
         check(
-            "servers = [\"a:1\", { address = \"a:1\", weight = 2 }, { address = \"b:1\", weight = 0 }]\n\
+            "servers = [\"a:1\", { address = \"a:1\", weight = 2 }, \
+             { address = \"b:1\", weight = 0 }]\n\
              connect_timeout = \"0s\"\n\
              health_check = { path = \"up\", healthy_after = 0 }",
             &[

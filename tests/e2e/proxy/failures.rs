@@ -288,7 +288,8 @@ fn garbage_behind_the_answer_ends_the_connection() {
     let daemon = proxy(&upstream);
     let mut client = daemon.connect("web");
     for answer in [
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok\
+         HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nevil",
         "HTTP/1.1 204 No Content\r\n\r\nevil",
     ] {
