@@ -1,5 +1,7 @@
 //! Fields in the order they came, in one buffer.
 
+use std::ops::Range;
+
 use super::name::{HeaderName, Known};
 
 /// An ordered multimap of fields. Keeps order and spelling; looks names up without case.
@@ -10,6 +12,9 @@ use super::name::{HeaderName, Known};
 pub struct Headers {
     bytes: Vec<u8>,
     fields: Vec<Field>,
+    /// The bits of the interned names that may be here; of the others none is. Most look-ups
+    /// ask for what is not here.
+    known: u128,
 }
 
 /// One field: where its name and value stand in the buffer.
@@ -40,6 +45,7 @@ impl Headers {
         Self {
             bytes: Vec::new(),
             fields: Vec::new(),
+            known: 0,
         }
     }
 
@@ -48,6 +54,7 @@ impl Headers {
         Self {
             bytes: Vec::with_capacity(bytes),
             fields: Vec::with_capacity(fields),
+            known: 0,
         }
     }
 
@@ -65,6 +72,7 @@ impl Headers {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.fields.clear();
+        self.known = 0;
     }
 
     /// Adds a field line. CR, LF and NUL in the value become SP (RFC 9110 §5.5), so that no
@@ -78,6 +86,29 @@ impl Headers {
     pub fn append_parsed(&mut self, name: &[u8], value: &[u8]) {
         let field = self.store(name, value, Known::intern(name));
         self.fields.push(field);
+    }
+
+    /// Notes a field line of a section that a parser is reading and has checked: its name, where
+    /// that starts in the section, and where its value stands. [`Self::fill`] must follow once
+    /// the section is complete; until then its names and values read as empty.
+    pub(super) fn note(&mut self, name: &[u8], start: usize, value: Range<usize>) {
+        let base = self.bytes.len();
+        let span = |start: usize, end: usize| Span {
+            start: offset(base.saturating_add(start)),
+            end: offset(base.saturating_add(end)),
+        };
+        let known = Known::intern(name);
+        self.known |= known.bit();
+        self.fields.push(Field {
+            name: span(start, start.saturating_add(name.len())),
+            value: span(value.start, value.end),
+            known,
+        });
+    }
+
+    /// Copies, in one piece, the section whose lines were noted.
+    pub(super) fn fill(&mut self, section: &[u8]) {
+        self.bytes.extend_from_slice(section);
     }
 
     /// Makes this the only field of its name, in the place of the first one there was.
@@ -126,12 +157,14 @@ impl Headers {
 
     /// The values of every field of this name, in order.
     pub fn get_all<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
-        let known = name.known();
-        self.fields
+        let fields = if self.may_hold(name.known()) {
+            self.fields.as_slice()
+        } else {
+            &[]
+        };
+        fields
             .iter()
-            .filter(move |field| {
-                field.known == known && (known != Known::NONE || is(field, name, &self.bytes))
-            })
+            .filter(move |field| is(field, name, &self.bytes))
             .map(|field| field.value.of(&self.bytes))
     }
 
@@ -174,13 +207,21 @@ impl Headers {
             .map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
     }
 
+    fn may_hold(&self, known: Known) -> bool {
+        known == Known::NONE || self.known & known.bit() != 0
+    }
+
     fn position(&self, name: &HeaderName) -> Option<usize> {
+        if !self.may_hold(name.known()) {
+            return None;
+        }
         self.fields
             .iter()
             .position(|field| is(field, name, &self.bytes))
     }
 
     fn store(&mut self, name: &[u8], value: &[u8], known: Known) -> Field {
+        self.known |= known.bit();
         let name = self.push(name);
         let value = self.push(value);
         for byte in &mut self.bytes[value.start as usize..value.end as usize] {

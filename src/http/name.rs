@@ -19,21 +19,44 @@ pub(super) struct Known(u8);
 impl Known {
     pub(super) const NONE: Self = Self(u8::MAX);
 
-    /// The interned name these bytes spell in any case, or [`Known::NONE`].
+    /// The interned name that this token spells in any case, or [`Known::NONE`].
     pub(super) fn intern(name: &[u8]) -> Self {
-        let Some(candidates) = BY_LENGTH.get(name.len()) else {
-            return Self::NONE;
-        };
-        for &index in candidates.iter().take_while(|&&index| index != u8::MAX) {
-            if KNOWN[usize::from(index)]
-                .as_bytes()
-                .eq_ignore_ascii_case(name)
-            {
-                return Self(index);
+        let mut slot = hash(name);
+        loop {
+            let index = SLOTS[slot];
+            match KNOWN.get(usize::from(index)) {
+                None => return Self::NONE,
+                Some(known) if is_spelling_of(name, known.as_bytes()) => return Self(index),
+                Some(_) => slot = (slot + 1) % SLOTS.len(),
             }
         }
-        Self::NONE
     }
+
+    /// A bit of its own for each interned name; none for [`Known::NONE`].
+    pub(super) const fn bit(self) -> u128 {
+        if self.0 == u8::MAX { 0 } else { 1 << self.0 }
+    }
+}
+
+/// Whether two tokens differ in case at most. `known` holds letters, digits and `-` only, and
+/// for those no token byte but the same letter in the other case differs in this one bit alone.
+fn is_spelling_of(name: &[u8], known: &[u8]) -> bool {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    let differ = |one: u64, other: u64| (one ^ other) & !CASE != 0;
+    if name.len() != known.len() {
+        return false;
+    }
+    let words = name.as_chunks::<8>().0.iter().zip(known.as_chunks::<8>().0);
+    for (one, other) in words {
+        if differ(u64::from_le_bytes(*one), u64::from_le_bytes(*other)) {
+            return false;
+        }
+    }
+    // The end, once more over bytes already compared rather than one by one.
+    if let (Some(one), Some(other)) = (name.last_chunk::<8>(), known.last_chunk::<8>()) {
+        return !differ(u64::from_le_bytes(*one), u64::from_le_bytes(*other));
+    }
+    name.eq_ignore_ascii_case(known)
 }
 
 macro_rules! names {
@@ -125,33 +148,41 @@ names! {
     STRICT_TRANSPORT_SECURITY "Strict-Transport-Security"
 }
 
-/// The longest interned name, plus one.
-const LENGTHS: usize = 33;
-/// The most interned names that share a length.
-const SAME_LENGTH: usize = 10;
+/// Room for the interned names, eight times over, so that hardly a look-up meets another name.
+const SLOT_COUNT: usize = 512;
 
-/// Indexes of interned names by their length, so that interning compares with few.
-static BY_LENGTH: [[u8; SAME_LENGTH]; LENGTHS] = by_length();
-
-const fn by_length() -> [[u8; SAME_LENGTH]; LENGTHS] {
-    let mut table = [[u8::MAX; SAME_LENGTH]; LENGTHS];
+/// Indexes of interned names at, or right behind, the hash of the name; 255 is an empty slot.
+static SLOTS: [u8; SLOT_COUNT] = {
+    assert!(KNOWN.len() <= 128, "Known::bit has 128 bits");
+    let mut slots = [u8::MAX; SLOT_COUNT];
     let mut index = 0;
     while index < KNOWN.len() {
-        let length = KNOWN[index].len();
-        let mut place = 0;
-        while table[length][place] != u8::MAX {
-            place += 1;
+        let mut slot = hash(KNOWN[index].as_bytes());
+        while slots[slot] != u8::MAX {
+            slot = (slot + 1) % SLOT_COUNT;
         }
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "there are fewer than 255 names"
+            reason = "there are at most 128 names"
         )]
         {
-            table[length][place] = index as u8;
+            slots[slot] = index as u8;
         }
         index += 1;
     }
-    table
+    slots
+};
+
+/// A slot from the length, the first, the middle and the last byte, whatever their case. The
+/// names are ours, so nobody can make more of them meet.
+const fn hash(name: &[u8]) -> usize {
+    let [first, .., last] = name else {
+        return 0;
+    };
+    let middle = name[name.len() / 2] | 0x20;
+    let key = u32::from_le_bytes([*first | 0x20, *last | 0x20, middle, 0]);
+    let mixed = (key ^ ((name.len() as u32) << 24)).wrapping_mul(0x9e37_79b1);
+    (mixed >> 23) as usize
 }
 
 impl HeaderName {

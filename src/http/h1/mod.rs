@@ -3,6 +3,7 @@
 pub mod chunked;
 pub mod encode;
 pub mod error;
+mod fields;
 pub mod framing;
 pub mod head;
 pub mod response;

@@ -1,8 +1,9 @@
 //! Response heads as upstreams send them (RFC 9112 §4).
 
 use super::error::ParseError;
-use super::head::{HeadLimits, field_lines, is_control, read_version, split_space};
-use super::scan::{Kind, Scan};
+use super::fields::FieldParser;
+use super::head::{HeadLimits, VERSION_LENGTH, is_line_end, read_version};
+use super::scan::value_end;
 use crate::http::{Headers, StatusCode, Version};
 
 /// A response without its body. The reason phrase is not kept: it means nothing.
@@ -26,11 +27,18 @@ impl Default for ResponseHead {
     }
 }
 
-/// Reads response heads from a buffer that grows until it holds a whole one.
+/// Reads response heads, one after the other, in the manner of
+/// [`RequestParser`](super::head::RequestParser).
 #[derive(Debug, Clone, Default)]
 pub struct ResponseParser {
-    scan: Scan,
+    /// The first byte of the reason phrase not looked at; 0 before that has begun.
+    at: usize,
+    /// Once the status line is complete.
+    fields: Option<FieldParser>,
 }
+
+/// `HTTP/1.1 200`.
+const STATUS_LENGTH: usize = VERSION_LENGTH + 4;
 
 impl ResponseParser {
     /// Reads the head at the start of `buf` into `head`, as
@@ -41,39 +49,70 @@ impl ResponseParser {
         limits: &HeadLimits,
         head: &mut ResponseHead,
     ) -> Result<Option<usize>, ParseError> {
-        let Some(extent) = self.scan.advance(buf, limits, Kind::Response)? else {
+        if self.fields.is_none() {
+            self.fields = self.status_line(buf, limits, head)?;
+        }
+        let Some(fields) = &mut self.fields else {
             return Ok(None);
         };
-        self.reset();
-        head.headers.clear();
-        (head.version, head.status) = status_line(extent.first_line(buf))?;
-        field_lines(extent.fields(buf), &mut head.headers)?;
-        Ok(Some(extent.end))
+        let length = fields.parse(buf, limits, &mut head.headers)?;
+        if length.is_some() {
+            self.reset();
+        }
+        Ok(length)
     }
 
     /// Forgets what was seen of a head.
     pub fn reset(&mut self) {
-        self.scan = Scan::default();
+        *self = Self::default();
+    }
+
+    /// What reads the fields, once the status line is complete. The space before an empty
+    /// reason may be missing, as it often is.
+    fn status_line(
+        &mut self,
+        buf: &[u8],
+        limits: &HeadLimits,
+        head: &mut ResponseHead,
+    ) -> Result<Option<FieldParser>, ParseError> {
+        if self.at == 0 {
+            let Some((version, status)) = version_and_status(buf)? else {
+                return Ok(None);
+            };
+            (head.version, head.status) = (version, status);
+            head.headers.clear();
+            self.at = STATUS_LENGTH;
+        }
+        self.at = value_end(buf, self.at);
+        let reason = buf.get(STATUS_LENGTH..self.at).unwrap_or_default();
+        if self.at > limits.request_line || !matches!(reason, [] | [b' ', ..]) {
+            return Err(ParseError::StartLine);
+        }
+        let ended = is_line_end(buf.get(self.at..).unwrap_or_default())?;
+        Ok(ended.then(|| FieldParser::new(self.at.saturating_add(2))))
     }
 }
 
-/// `HTTP/1.1 200 OK`; the space before an empty reason may be missing, as it often is.
-fn status_line(line: &[u8]) -> Result<(Version, StatusCode), ParseError> {
-    let (version, rest) = split_space(line).ok_or(ParseError::StartLine)?;
-    let version = read_version(version)?;
-    let (digits, reason) = rest.split_first_chunk::<3>().ok_or(ParseError::StartLine)?;
-    let valid = digits.iter().all(u8::is_ascii_digit)
-        && matches!(reason, [] | [b' ', ..])
-        && !reason.iter().any(|&byte| is_control(byte));
-    if !valid {
-        return Err(ParseError::StartLine);
+/// What a status line starts with, once it is there.
+fn version_and_status(buf: &[u8]) -> Result<Option<(Version, StatusCode)>, ParseError> {
+    let Some(version) = read_version(buf)? else {
+        return Ok(None);
+    };
+    match buf.get(VERSION_LENGTH..).unwrap_or_default() {
+        [b' ', digits @ ..] if digits.iter().take(3).all(u8::is_ascii_digit) => {
+            let Some(digits) = digits.first_chunk::<3>() else {
+                return Ok(None);
+            };
+            let code = digits.iter().fold(0, |code: u16, &digit| {
+                code.saturating_mul(10)
+                    .saturating_add(u16::from(digit & 0xf))
+            });
+            let status = StatusCode::new(code).ok_or(ParseError::StartLine)?;
+            Ok(Some((version, status)))
+        }
+        [] => Ok(None),
+        _ => Err(ParseError::StartLine),
     }
-    let code = digits.iter().fold(0, |code: u16, &digit| {
-        code.saturating_mul(10)
-            .saturating_add(u16::from(digit & 0xf))
-    });
-    let status = StatusCode::new(code).ok_or(ParseError::StartLine)?;
-    Ok((version, status))
 }
 
 #[cfg(test)]

@@ -1,146 +1,109 @@
-//! Finding the end of a head as its bytes arrive, looking at each byte once.
+//! Finding the first byte that may not stand where it stands.
 
-use super::error::ParseError;
-use super::head::HeadLimits;
+use crate::http::name::is_token_byte;
 
-/// How many empty lines before a request line are passed over: RFC 9112 §2.2 asks for at least
-/// one; old clients sent one after each body.
-const EMPTY_LINES: u8 = 4;
-
-/// What kind of message is expected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Request,
-    Response,
-}
-
-/// Where a whole head stands in the buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Extent {
-    /// Where the first line starts.
-    pub(super) start: usize,
-    /// Where the first line ends, before its CRLF.
-    pub(super) first_end: usize,
-    /// After the empty line.
-    pub(super) end: usize,
-}
-
-impl Extent {
-    pub(super) fn first_line(self, buf: &[u8]) -> &[u8] {
-        buf.get(self.start..self.first_end).unwrap_or_default()
-    }
-
-    /// The field lines, each with its CRLF.
-    pub(super) fn fields(self, buf: &[u8]) -> &[u8] {
-        buf.get(self.first_end.saturating_add(2)..self.end.saturating_sub(2))
-            .unwrap_or_default()
+/// Where the run of bytes that a field value may hold ends (RFC 9110 §5.5: HTAB, SP, visible
+/// characters and obs-text), from `at` on; the length of `buf` if it does not end.
+pub(super) fn value_end(buf: &[u8], mut at: usize) -> usize {
+    loop {
+        let rest = buf.get(at..).unwrap_or_default();
+        at = at.saturating_add(without_control(rest));
+        if buf.get(at) != Some(&b'\t') {
+            return at;
+        }
+        at = at.saturating_add(1);
     }
 }
 
-/// How far a head has been looked at.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Scan {
-    /// The first byte not looked at.
-    scanned: usize,
-    /// Where the line that byte is in starts.
-    line: usize,
-    first_line: Option<(usize, usize)>,
-    lines: usize,
-    empty_lines: u8,
+/// Where the token that starts at `at` ends (RFC 9110 §5.6.2).
+pub(super) fn token_end(buf: &[u8], at: usize) -> usize {
+    run_end(buf, at, is_token_byte)
 }
 
-impl Scan {
-    /// Looks at what has arrived since the last call; `None` until the head is whole.
-    pub(super) fn advance(
-        &mut self,
-        buf: &[u8],
-        limits: &HeadLimits,
-        kind: Kind,
-    ) -> Result<Option<Extent>, ParseError> {
-        loop {
-            self.check_first_byte(buf, kind)?;
-            let rest = buf.get(self.scanned..).unwrap_or_default();
-            let Some(found) = memchr::memchr2(b'\r', b'\n', rest) else {
-                self.scanned = self.scanned.max(buf.len());
-                self.check_size(self.scanned, limits, kind)?;
-                return Ok(None);
-            };
-            let at = self.scanned.saturating_add(found);
-            self.check_size(at, limits, kind)?;
-            self.scanned = at;
-            match rest.get(found..) {
-                Some([b'\r', b'\n', ..]) => {}
-                Some([b'\r']) => return Ok(None),
-                _ => return Err(ParseError::LineEnd),
+/// Where the run of visible ASCII that starts at `at` ends.
+pub(super) fn visible_end(buf: &[u8], at: usize) -> usize {
+    run_end(buf, at, |byte| byte.is_ascii_graphic())
+}
+
+/// How many bytes there are before the first control byte, eight at a time.
+fn without_control(bytes: &[u8]) -> usize {
+    let (words, tail) = bytes.as_chunks::<8>();
+    let mut length: usize = 0;
+    for word in words {
+        let control = control_bytes(u64::from_le_bytes(*word));
+        if control != 0 {
+            return length.saturating_add((control.trailing_zeros() / 8) as usize);
+        }
+        length = length.saturating_add(8);
+    }
+    let control = tail.iter().position(u8::is_ascii_control);
+    length.saturating_add(control.unwrap_or(tail.len()))
+}
+
+/// The high bit of the lowest byte that is a control character (below SP, or DEL). Bits above
+/// that one may be set by a borrow and say nothing.
+const fn control_bytes(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let below_space = word.wrapping_sub(ONES * 0x20);
+    let delete = (word ^ (ONES * 0x7f)).wrapping_sub(ONES);
+    (below_space | delete) & !word & HIGH
+}
+
+#[inline]
+fn run_end(buf: &[u8], at: usize, holds: impl Fn(u8) -> bool) -> usize {
+    let (words, tail) = buf.get(at..).unwrap_or_default().as_chunks::<8>();
+    let mut end = at;
+    for word in words {
+        for &byte in word {
+            if !holds(byte) {
+                return end;
             }
-            if let Some(extent) = self.end_line(at, limits, kind)? {
-                return Ok(Some(extent));
-            }
+            end = end.saturating_add(1);
         }
     }
+    let length = tail.iter().position(|&byte| !holds(byte));
+    end.saturating_add(length.unwrap_or(tail.len()))
+}
 
-    /// Takes the line that ends before `at`.
-    fn end_line(
-        &mut self,
-        at: usize,
-        limits: &HeadLimits,
-        kind: Kind,
-    ) -> Result<Option<Extent>, ParseError> {
-        let empty = at == self.line;
-        let line = std::mem::replace(&mut self.line, at.saturating_add(2));
-        self.scanned = self.line;
-        match self.first_line {
-            None if empty => {
-                self.empty_lines = self.empty_lines.saturating_add(1);
-                if kind == Kind::Response || self.empty_lines > EMPTY_LINES {
-                    return Err(ParseError::StartLine);
-                }
-            }
-            None => self.first_line = Some((line, at)),
-            Some((start, first_end)) if empty => {
-                let end = self.line;
-                return Ok(Some(Extent {
-                    start,
-                    first_end,
-                    end,
-                }));
-            }
-            Some(_) => {
-                self.lines = self.lines.saturating_add(1);
-                if self.lines > limits.header_count {
-                    return Err(ParseError::TooManyFields);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_ends_at_the_first_control_byte_wherever_it_stands() {
+        for length in 0..40 {
+            for stop in 0..length {
+                for byte in 0..=255_u8 {
+                    let mut text = vec![b'a'; length];
+                    text[stop] = byte;
+                    let stops = byte != b'\t' && (byte < 0x20 || byte == 0x7f);
+                    let expected = if stops { stop } else { length };
+                    assert_eq!(value_end(&text, 0), expected, "{byte:#x} at {stop}");
                 }
             }
         }
-        Ok(None)
     }
 
-    /// Refuses what speaks another protocol at its first byte, a TLS handshake for one.
-    fn check_first_byte(&self, buf: &[u8], kind: Kind) -> Result<(), ParseError> {
-        if self.first_line.is_some() || self.scanned != self.line {
-            return Ok(());
-        }
-        match (buf.get(self.line), kind) {
-            (None | Some(b'\r' | b'\n'), _) | (Some(b'H'), Kind::Response) => Ok(()),
-            (Some(_), Kind::Response) => Err(ParseError::StartLine),
-            (Some(&byte), Kind::Request) if crate::http::name::is_token_byte(byte) => Ok(()),
-            (Some(_), Kind::Request) => Err(ParseError::Method),
-        }
-    }
-
-    /// Holds the bytes before `at` against the limits.
-    fn check_size(&self, at: usize, limits: &HeadLimits, kind: Kind) -> Result<(), ParseError> {
-        match (self.first_line, kind) {
-            (None, _) if at.saturating_sub(self.line) <= limits.request_line => Ok(()),
-            (None, Kind::Request) => Err(ParseError::TargetTooLong),
-            (None, Kind::Response) => Err(ParseError::StartLine),
-            (Some((_, end)), _) => {
-                let fields = at.saturating_sub(end.saturating_add(2));
-                if fields > limits.headers {
-                    return Err(ParseError::FieldsTooLarge);
-                }
-                Ok(())
+    #[test]
+    fn the_lowest_control_byte_is_found_whatever_stands_above_it() {
+        for above in 0..=255_u8 {
+            for at in 0..8 {
+                let mut text = [above; 8];
+                text[..at].fill(b'\xe4');
+                text[at] = b'\r';
+                assert_eq!(value_end(&text, 0), at, "{above:#x}");
             }
         }
+    }
+
+    #[test]
+    fn runs_start_where_asked_and_end_in_the_buffer() {
+        assert_eq!(value_end(b"\0\0abc\r", 2), 5);
+        assert_eq!(value_end(b"a\tb\t", 0), 4);
+        assert_eq!(token_end(b"a:b", 2), 3);
+        assert_eq!(token_end(b"a b", 0), 1);
+        assert_eq!(token_end(b"abcdefghijk lm", 0), 11);
+        assert_eq!(visible_end(b"/\xe4", 0), 1);
     }
 }
