@@ -73,14 +73,12 @@ mod tests {
     #[test]
     fn a_value_ends_at_the_first_control_byte_wherever_it_stands() {
         for length in 0..40 {
-            for stop in 0..length {
-                for byte in 0..=255_u8 {
-                    let mut text = vec![b'a'; length];
-                    text[stop] = byte;
-                    let stops = byte != b'\t' && (byte < 0x20 || byte == 0x7f);
-                    let expected = if stops { stop } else { length };
-                    assert_eq!(value_end(&text, 0), expected, "{byte:#x} at {stop}");
-                }
+            for (stop, byte) in (0..length).flat_map(|at| (0..=255_u8).map(move |b| (at, b))) {
+                let mut text = vec![b'a'; length];
+                text[stop] = byte;
+                let stops = byte != b'\t' && (byte < 0x20 || byte == 0x7f);
+                let expected = if stops { stop } else { length };
+                assert_eq!(value_end(&text, 0), expected, "{byte:#x} at {stop}");
             }
         }
     }
