@@ -1,6 +1,7 @@
 //! The connection loop: read a head, dispatch, write the response, again.
 
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Instant;
 
 use tracing::debug;
@@ -110,11 +111,9 @@ async fn exchange(
         upstream: None,
         draining: connection.worker.phase.get() != Phase::Serving,
     };
-    let mut answer = answer(connection, &mut x, &snapshot, refusal, framed).await;
+    let mut answer = answer(connection, &mut x, &snapshot, refusal, output).await;
     replace_if_body_failed(&mut answer.response, &progress);
-    if answer.response.why.is_some() {
-        x.why = answer.response.why;
-    }
+    x.why = answer.response.why.or(x.why);
     // Taken so that a body nobody read can be drained here.
     let unread = x.body.take();
     let keep = persistent
@@ -132,9 +131,18 @@ async fn exchange(
     };
     let status = answer.response.status;
     let sent = h1_write::write(connection, output, &mut answer.response, &options).await;
-    let after = after(connection, &progress, unread, keep && sent.complete, framed).await;
     finish(&answer, &mut x, &sent, status, &progress);
-    after
+    if !keep || !sent.complete {
+        return After::Close;
+    }
+    if !framed || progress.complete.get() {
+        return After::Idle;
+    }
+    // The client may be waiting for the answer before it sends the rest.
+    match h1_write::flush(connection, output).await {
+        Ok(()) => drain(connection, unread).await,
+        Err(_) => After::Close,
+    }
 }
 
 async fn answer<'t>(
@@ -142,7 +150,7 @@ async fn answer<'t>(
     x: &mut Exchange<'t>,
     snapshot: &'t Snapshot,
     refusal: Option<Refusal>,
-    framed: bool,
+    output: &mut Vec<u8>,
 ) -> Answer<'t> {
     if let Some(refusal) = refusal {
         connection.worker.locals.counters.requests_refused.add(1);
@@ -155,9 +163,25 @@ async fn answer<'t>(
         let response = Response::new(StatusCode::NO_CONTENT).with(&name::ALLOW, ALLOWED);
         return refuse(x, snapshot, response).await;
     }
+    // Its reader will write a 100 past the output, which must not overtake what is in there.
+    if x.body.is_some() && h1_write::flush(connection, output).await.is_err() {
+        return refuse(
+            x,
+            snapshot,
+            Response::error(StatusCode::BAD_REQUEST, Why::ClientAbort),
+        )
+        .await;
+    }
     // While a body is being read its reader notices that the client has gone.
-    let mut watching = !framed;
-    dispatch(x, snapshot, |cx| connection.poll_gone(&mut watching, cx)).await
+    let mut watching = x.body.is_none();
+    dispatch(x, snapshot, |cx| {
+        // The handler waits: answers to requests before this one shall not.
+        match h1_write::poll_progress(connection, output, cx) {
+            Err(why) => Poll::Ready(why),
+            Ok(()) => connection.poll_gone(&mut watching, cx),
+        }
+    })
+    .await
 }
 
 /// Whether what is left of a body nobody read is little and on its way.
@@ -178,33 +202,21 @@ fn can_drain(
     }
 }
 
-/// What the connection does behind an exchange.
-async fn after(
-    connection: &Rc<Connection>,
-    progress: &BodyProgress,
-    unread: Option<Box<dyn BodyStream>>,
-    keep: bool,
-    framed: bool,
-) -> After {
-    if !keep {
+/// Reads what is left of a body nobody wanted, to keep its connection.
+async fn drain(connection: &Rc<Connection>, unread: Option<Box<dyn BodyStream>>) -> After {
+    let Some(mut body) = unread else {
         return After::Close;
-    }
-    if framed && !progress.complete.get() {
-        let Some(mut body) = unread else {
-            return After::Close;
-        };
-        let mut drained = 0;
-        while drained <= DRAINED_MAX {
-            match body.chunk().await {
-                Some(Ok(piece)) => drained += piece.len(),
-                None => return After::Idle,
-                Some(Err(_)) => return After::Close,
-            }
+    };
+    let mut drained = 0;
+    while drained <= DRAINED_MAX {
+        match body.chunk().await {
+            Some(Ok(piece)) => drained += piece.len(),
+            None => return After::Idle,
+            Some(Err(_)) => return After::Close,
         }
-        debug!(peer = %connection.info.peer, "closed a connection with too much unread content");
-        return After::Close;
     }
-    After::Idle
+    debug!(peer = %connection.info.peer, "closed a connection with too much unread content");
+    After::Close
 }
 
 fn finish(

@@ -173,6 +173,25 @@ pub async fn flush(connection: &Rc<Connection>, output: &mut Vec<u8>) -> Result<
     written
 }
 
+/// Writes what the kernel takes of `output` now; the rest keeps.
+pub fn poll_progress(
+    connection: &Connection,
+    output: &mut Vec<u8>,
+    cx: &mut Context<'_>,
+) -> Result<(), Why> {
+    while !output.is_empty() {
+        match connection
+            .transport
+            .poll_write(cx, &[IoSlice::new(output)], More::No)
+        {
+            Poll::Pending => return Ok(()),
+            Poll::Ready(Ok(written)) => drop(output.drain(..written)),
+            Poll::Ready(Err(_)) => return Err(Why::ClientAbort),
+        }
+    }
+    Ok(())
+}
+
 async fn write_bytes(
     connection: &Rc<Connection>,
     output: &mut Vec<u8>,

@@ -1,5 +1,6 @@
 //! The real binary, one behaviour a test.
 
+mod connections;
 mod drain;
 mod logging;
 mod proxy;
