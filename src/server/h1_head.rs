@@ -14,7 +14,7 @@ use crate::generation::Limits;
 use crate::http::h1::ParseError;
 use crate::http::h1::framing::{Framing, request_framing};
 use crate::http::h1::head::HeadLimits;
-use crate::http::{Method, StatusCode, Version, name};
+use crate::http::{HeaderName, Headers, Method, RequestHead, StatusCode, Version, name};
 
 /// What reading a head came to.
 pub(super) enum Head {
@@ -135,7 +135,7 @@ fn elapsed(started: Option<Instant>) -> std::time::Duration {
 /// What must hold before a request is routed, and its body.
 pub(super) fn prepare(
     connection: &Rc<Connection>,
-    head: &crate::http::RequestHead,
+    head: &mut RequestHead,
     snapshot: &Snapshot,
     progress: &Rc<BodyProgress>,
 ) -> Result<Option<RequestBody>, Refusal> {
@@ -167,15 +167,53 @@ pub(super) fn prepare(
             && connection.input.borrow().is_empty();
         progress.expects_continue.set(wanted);
     }
+    if head.headers.contains(&name::CONNECTION) {
+        remove_hop_by_hop(&mut head.headers);
+    }
     Ok(RequestBody::new(connection, framing, limit, progress))
 }
 
+/// Fields of this connection that are read further in, so that they stay where a client names
+/// them in `Connection`.
+const OF_THE_CONNECTION: [&HeaderName; 6] = [
+    &name::HOST,
+    &name::CONTENT_LENGTH,
+    &name::TRANSFER_ENCODING,
+    &name::EXPECT,
+    &name::UPGRADE,
+    &name::TE,
+];
+
+/// Takes away the fields that `Connection` names, and their names in it (RFC 9110 §7.6.1).
+///
+/// Done before any middleware runs: otherwise a client could name a field that a middleware
+/// sets, say who was authenticated, and whoever forwards the request would take it away.
+fn remove_hop_by_hop(headers: &mut Headers) {
+    let named = |token: &[u8]| {
+        let name = HeaderName::from_bytes(token)?;
+        let stays = name == name::CONNECTION || OF_THE_CONNECTION.contains(&&name);
+        (!stays && headers.contains(&name)).then_some(name)
+    };
+    let gone: Vec<HeaderName> = headers.list(&name::CONNECTION).filter_map(named).collect();
+    let is_option = |token: &&[u8]| {
+        [&b"close"[..], b"keep-alive", b"upgrade", b"te"]
+            .iter()
+            .any(|known| token.eq_ignore_ascii_case(known))
+    };
+    let options: Vec<&[u8]> = headers.list(&name::CONNECTION).filter(is_option).collect();
+    let options = options.join(&b", "[..]);
+    for name in &gone {
+        headers.remove(name);
+    }
+    if options.is_empty() {
+        headers.remove(&name::CONNECTION);
+    } else {
+        headers.set(&name::CONNECTION, options);
+    }
+}
+
 /// Whether the client and our limits want the connection to go on (RFC 9112 §9.3).
-pub(super) fn is_persistent(
-    connection: &Connection,
-    head: &crate::http::RequestHead,
-    limits: &Limits,
-) -> bool {
+pub(super) fn is_persistent(connection: &Connection, head: &RequestHead, limits: &Limits) -> bool {
     let most = limits.requests_per_connection;
     if most != 0 && connection.requests.get() >= most {
         return false;
@@ -247,5 +285,43 @@ impl From<ParseError> for Refusal {
             reason: error.reason(),
             why,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(connection: &str, expected: &[&str]) {
+        let mut headers = Headers::new();
+        headers.append(&name::HOST, "a");
+        headers.append(&name::CONNECTION, connection);
+        headers.append(&name::KEEP_ALIVE, "timeout=5");
+        headers.append(&name::COOKIE, "c");
+        headers.append(&name::TE, "trailers");
+        remove_hop_by_hop(&mut headers);
+        let left: Vec<String> = headers
+            .iter()
+            .map(|(name, value)| {
+                let (name, value) = (name.escape_ascii(), value.escape_ascii());
+                format!("{name}: {value}")
+            })
+            .collect();
+        assert_eq!(left, expected, "{connection}");
+    }
+
+    #[test]
+    fn what_connection_names_is_gone_before_anyone_sees_it() {
+        let (cookie, kept) = ("Cookie: c", "Keep-Alive: timeout=5");
+        let (host, te) = ("Host: a", "TE: trailers");
+        check("close", &[host, "Connection: close", kept, cookie, te]);
+        check("Cookie", &[host, kept, te]);
+        check("X-User, cookie, TE", &[host, "Connection: TE", kept, te]);
+        check(
+            "Keep-Alive, x y",
+            &[host, "Connection: Keep-Alive", cookie, te],
+        );
+        check("host, connection", &[host, kept, cookie, te]);
     }
 }
