@@ -15,3 +15,4 @@ mod config;
 mod e2e;
 mod properties;
 mod support;
+mod wire;

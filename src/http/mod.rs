@@ -7,6 +7,8 @@ pub mod authority;
 pub mod conditional;
 pub mod date;
 pub mod etag;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod h1;
 pub mod headers;
 pub mod method;

@@ -4,6 +4,7 @@ mod accept;
 mod conditional;
 mod configuration;
 mod control;
+mod fuzz;
 mod range;
 mod request_head;
 mod routes;

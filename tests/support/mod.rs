@@ -3,6 +3,7 @@
 pub(crate) mod daemon;
 pub(crate) mod golden;
 pub(crate) mod log;
+pub(crate) mod script;
 pub(crate) mod upstream;
 pub(crate) mod wire;
 
