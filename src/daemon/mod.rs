@@ -77,6 +77,8 @@ pub enum Ended {
 /// Runs until it is told to end.
 pub fn run(options: Options) -> Ended {
     let started = clock::precise_now();
+    // Asked first thing: it counts from here.
+    clock::uptime();
     let mut background = None;
     if options.background {
         match process::to_background(options.pid_file.as_deref()) {
