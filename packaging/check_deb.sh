@@ -84,7 +84,9 @@ wait $daemon || status=$?
 
 chroot "$root" dpkg --purge httpserverd >"$root/tmp/dpkg" 2>&1 ||
 	fail "it does not purge: $(cat "$root/tmp/dpkg")"
-left=$(cd "$root" && find etc lib usr var/lib var/log -xdev -path '*httpserver*' \
+# Our own names only: others have an `httpserver` too.
+left=$(cd "$root" && find etc lib usr var/lib var/log -xdev \
+	\( -path '*httpserverd*' -o -path 'etc/httpserver.toml*' \) \
 	! -path 'var/lib/dpkg/*' ! -path 'var/log/dpkg.log' 2>/dev/null | head)
 [ -z "$left" ] || fail "a purge leaves: $left"
 echo "the package installs, starts, answers, stops, purges"
