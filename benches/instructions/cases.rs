@@ -1,7 +1,7 @@
 //! What is counted.
 
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -211,20 +211,10 @@ fn with_exchange(work: impl FnOnce(&mut Exchange<'_>)) {
         secure: false,
     };
     let mut request = RequestHead::default();
-    work(&mut Exchange {
-        request: &mut request,
-        body: None,
-        connection: &connection,
-        locals: &locals,
-        client_ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
-        trusted_peer: false,
-        route: "bench",
-        params: Params::default(),
-        request_id: None,
-        generation: 1,
-        started: clock::now(),
-        why: None,
-        upstream: None,
-        draining: false,
-    });
+    work(&mut Exchange::new(
+        &mut request,
+        &connection,
+        &locals,
+        clock::now(),
+    ));
 }

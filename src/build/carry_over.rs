@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
+use crate::telemetry::Metrics;
+
 /// Keeps state by type and name from one generation to the next.
 ///
 /// Holds only weak references: what no generation uses any more is freed with the last one that
@@ -12,6 +14,8 @@ use std::sync::{Arc, Weak};
 /// that a changed setting applies at once and nobody decides whether old state "fits".
 #[derive(Default)]
 pub struct CarryOver {
+    /// The numbers of every generation.
+    pub metrics: Arc<Metrics>,
     states: HashMap<(TypeId, Box<str>), Weak<dyn Any + Send + Sync>>,
 }
 

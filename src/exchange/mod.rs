@@ -5,6 +5,7 @@ pub mod body;
 pub mod client;
 pub mod deadlines;
 pub mod escape;
+pub mod facts;
 pub mod locals;
 pub mod outcome;
 pub mod params;
@@ -27,6 +28,7 @@ pub use blocking::{BlockingPool, PoolFull};
 pub use body::{Body, BodyError, BodyStream, FileSlice, Part, Tunnel};
 pub use deadlines::{Deadline, Deadlines};
 pub use escape::Escape;
+pub use facts::Facts;
 pub use locals::{Flush, WorkerLocals};
 pub use outcome::{Outcome, Why};
 pub use params::Params;
@@ -68,11 +70,39 @@ pub struct Exchange<'a> {
     pub why: Option<Why>,
     /// What the proxy did, for the log.
     pub upstream: Option<Box<UpstreamTrail>>,
+    /// What middleware found out; none for most.
+    pub facts: Option<Box<Facts>>,
     /// Set while the daemon drains: readiness turns 503.
     pub draining: bool,
 }
 
-impl Exchange<'_> {
+impl<'a> Exchange<'a> {
+    /// An exchange as it begins: asked for by the peer itself, no route found, nothing found out.
+    pub fn new(
+        request: &'a mut RequestHead,
+        connection: &'a ConnectionInfo,
+        locals: &'a WorkerLocals,
+        started: Instant,
+    ) -> Self {
+        Self {
+            request,
+            body: None,
+            connection,
+            locals,
+            client_ip: connection.peer.ip(),
+            trusted_peer: false,
+            route: "",
+            params: Params::default(),
+            request_id: None,
+            generation: 0,
+            started,
+            why: None,
+            upstream: None,
+            facts: None,
+            draining: false,
+        }
+    }
+
     /// How long the exchange has lasted.
     pub fn elapsed(&self) -> Duration {
         crate::clock::now().saturating_duration_since(self.started)

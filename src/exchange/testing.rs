@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::blocking::Jobs;
-use super::{BlockingPool, ConnectionInfo, Exchange, Params, WorkerLocals};
+use super::{BlockingPool, ConnectionInfo, Exchange, WorkerLocals};
 use crate::clock;
 use crate::http::{HeaderName, Method, RequestHead};
 
@@ -79,20 +79,10 @@ impl TestRequest {
     /// The exchange.
     pub(crate) fn exchange(&mut self) -> Exchange<'_> {
         Exchange {
-            request: &mut self.head,
-            body: None,
-            connection: &self.connection,
-            locals: &self.locals,
             client_ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
-            trusted_peer: false,
             route: "test",
-            params: Params::default(),
-            request_id: None,
             generation: 1,
-            started: clock::now(),
-            why: None,
-            upstream: None,
-            draining: false,
+            ..Exchange::new(&mut self.head, &self.connection, &self.locals, clock::now())
         }
     }
 

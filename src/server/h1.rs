@@ -15,7 +15,7 @@ use super::snapshot::Snapshot;
 use super::worker::Phase;
 use crate::clock;
 use crate::exchange::client::{client_ip, is_trusted};
-use crate::exchange::{BodyStream, Exchange, Outcome, Params, Response, Why};
+use crate::exchange::{BodyStream, Exchange, Outcome, Response, Why};
 use crate::http::target::Form;
 use crate::http::{Method, StatusCode, name};
 
@@ -98,18 +98,10 @@ async fn exchange(
     let mut x = Exchange {
         client_ip: client_ip(peer, &head.headers, trusted),
         trusted_peer: is_trusted(peer, trusted),
-        request: head,
         body: body.map(|body| Box::new(body) as Box<dyn BodyStream>),
-        connection: &connection.info,
-        locals: &connection.worker.locals,
-        route: "",
-        params: Params::default(),
-        request_id: None,
         generation: snapshot.generation.id,
-        started,
-        why: None,
-        upstream: None,
         draining: connection.worker.phase.get() != Phase::Serving,
+        ..Exchange::new(head, &connection.info, &connection.worker.locals, started)
     };
     let mut answer = answer(connection, &mut x, &snapshot, refusal, output).await;
     replace_if_body_failed(&mut answer.response, &progress);

@@ -1,6 +1,10 @@
 //! Counters: written by one worker each, summed only when read.
 
+pub mod metrics;
+
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use metrics::{Count, Gauge, Histogram, Metrics};
 
 /// A number that one thread writes and any thread reads.
 ///

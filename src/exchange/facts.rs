@@ -1,0 +1,102 @@
+//! What middleware found out about one exchange: for the log, for variables, for each other.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::{Exchange, Middleware};
+
+/// What was found out. Most exchanges have none of it, so it is boxed when first written.
+#[derive(Default)]
+pub struct Facts {
+    /// Who the client proved to be.
+    pub user: Option<Box<str>>,
+    /// The name of the policy that refused the request.
+    pub policy: Option<Arc<str>>,
+    /// Policies that would have refused it, but only watch (`enforce = false`).
+    pub would_refuse: SmallVec<[Arc<str>; 2]>,
+    /// How a cache answered: `hit`, `miss`, `stale` …
+    pub cache: Option<&'static str>,
+    held: SmallVec<[(usize, Box<dyn Any>); 2]>,
+}
+
+impl fmt::Debug for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Facts")
+            .field("user", &self.user)
+            .field("policy", &self.policy)
+            .field("would_refuse", &self.would_refuse)
+            .field("cache", &self.cache)
+            .field("held", &self.held.len())
+            .finish()
+    }
+}
+
+impl Exchange<'_> {
+    /// The facts, to write some.
+    pub fn facts_mut(&mut self) -> &mut Facts {
+        self.facts.get_or_insert_default()
+    }
+
+    /// Keeps a thing of this middleware instance until the exchange is over: a slot, a start
+    /// time. It is dropped with the exchange, however that ends. One of a type an instance.
+    pub fn hold<T: 'static>(&mut self, of: &(impl Middleware + ?Sized), thing: T) {
+        let key = identity(of);
+        let held = &mut self.facts_mut().held;
+        held.retain(|(known, any)| *known != key || !any.is::<T>());
+        held.push((key, Box::new(thing)));
+    }
+
+    /// What this middleware instance keeps for this exchange.
+    pub fn held<T: 'static>(&self, of: &(impl Middleware + ?Sized)) -> Option<&T> {
+        let key = identity(of);
+        let held = &self.facts.as_ref()?.held;
+        held.iter()
+            .filter(|(known, _)| *known == key)
+            .find_map(|(_, any)| any.downcast_ref())
+    }
+
+    /// Takes out what this middleware instance keeps for this exchange.
+    pub fn take_held<T: 'static>(&mut self, of: &(impl Middleware + ?Sized)) -> Option<T> {
+        let key = identity(of);
+        let held = &mut self.facts.as_mut()?.held;
+        let at = held
+            .iter()
+            .position(|(known, any)| *known == key && any.is::<T>())?;
+        let (_, any) = held.swap_remove(at);
+        any.downcast().ok().map(|thing| *thing)
+    }
+}
+
+/// An instance stays where it is as long as an exchange uses it, so its address names it.
+fn identity(of: &(impl Middleware + ?Sized)) -> usize {
+    std::ptr::from_ref(of).cast::<()>().addr()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::exchange::Middleware;
+    use crate::exchange::testing::TestRequest;
+
+    #[derive(Debug)]
+    struct Keeps(#[expect(dead_code, reason = "a size, so that two have two addresses")] u8);
+
+    impl Middleware for Keeps {}
+
+    #[test]
+    fn each_instance_keeps_its_own_until_it_takes_it() {
+        let both = [Keeps(1), Keeps(2)];
+        let mut request = TestRequest::get("/");
+        let mut x = request.exchange();
+        x.hold(&both[0], 7_u32);
+        x.hold(&both[1], 8_u32);
+        x.hold(&both[1], 9_u32);
+        x.hold(&both[1], "a");
+        assert_eq!(x.held::<u32>(&both[0]), Some(&7));
+        assert_eq!(x.take_held::<u32>(&both[1]), Some(9));
+        assert_eq!(x.held::<u32>(&both[1]), None);
+        assert_eq!(x.held::<&str>(&both[1]), Some(&"a"));
+    }
+}
