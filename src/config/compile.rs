@@ -12,6 +12,7 @@ use crate::build::problem::Severity;
 use crate::build::{BuildContext, Problem};
 use crate::exchange::Middleware;
 use crate::generation::{self, Generation, Listener};
+use crate::handlers;
 use crate::routing::{self, Chain, Rule, Table};
 
 /// What a model runs as, or `None` if something of it could not be made; every such thing is
@@ -96,11 +97,13 @@ impl Compiler<'_, '_> {
         }
     }
 
-    /// Upstreams first: handlers ask for them by name.
+    /// Upstreams first: handlers and middleware ask for them by name.
     fn upstreams(&mut self) {
         let model = self.model;
         for instance in &model.upstreams {
             if let Some(upstream) = self.build(instance) {
+                let fetcher = Arc::new(handlers::proxy::fetcher(&upstream));
+                self.cx.provide(&instance.name, fetcher);
                 self.cx.provide(&instance.name, upstream);
             }
         }

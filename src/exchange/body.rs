@@ -109,6 +109,18 @@ impl dyn BodyStream {
     }
 }
 
+/// Content in memory, in one piece.
+impl BodyStream for Bytes {
+    fn poll_chunk(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let all = std::mem::take(self);
+        Poll::Ready((!all.is_empty()).then_some(Ok(all)))
+    }
+
+    fn length(&self) -> Option<u64> {
+        Some(self.len() as u64)
+    }
+}
+
 /// Why a body ended before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyError(pub Why);

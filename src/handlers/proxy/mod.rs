@@ -19,6 +19,7 @@ mod buffers;
 mod call;
 mod check;
 mod connect;
+mod fetch;
 mod incoming;
 mod outgoing;
 mod pool;
@@ -48,6 +49,7 @@ use crate::exchange::{Exchange, Response, UpstreamTrail, Why};
 use crate::http::StatusCode;
 use crate::http::h1::encode::BodyLength;
 
+pub use fetch::fetcher;
 pub(super) use settings::KIND;
 pub use upstream::Upstream;
 pub use upstream_settings::UPSTREAM;

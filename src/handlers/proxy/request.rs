@@ -44,7 +44,12 @@ pub(super) fn write_head(out: &mut Vec<u8>, x: &Exchange<'_>, outward: &Outward<
     let request = &*x.request;
     out.extend_from_slice(request.method.as_str().as_bytes());
     out.push(b' ');
-    write_target(out, request, outward.rewriting);
+    let Rewriting {
+        strip_prefix,
+        add_prefix,
+        ..
+    } = outward.rewriting;
+    write_target(out, request, strip_prefix, add_prefix);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let asked_for = request.authority();
     let host = match outward.rewriting.host {
@@ -62,6 +67,42 @@ pub(super) fn write_head(out: &mut Vec<u8>, x: &Exchange<'_>, outward: &Outward<
     out.extend_from_slice(b"\r\n");
     write_connection(out, &request.headers, outward);
     write_framing(out, outward.body);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the head of a request of the server's own, its fields as they are but for those about
+/// the connection and the framing.
+pub(super) fn write_asked(
+    out: &mut Vec<u8>,
+    request: &RequestHead,
+    authority: &str,
+    body: BodyLength,
+    keep_alive: bool,
+) {
+    out.extend_from_slice(request.method.as_str().as_bytes());
+    out.push(b' ');
+    write_target(out, request, "", "");
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let asked_for = request.authority();
+    let host = if asked_for.is_empty() {
+        authority
+    } else {
+        asked_for
+    };
+    write_field(out, b"Host", host.as_bytes());
+    for (name, value) in request.headers.iter() {
+        if matches!(fate(name), Fate::Kept | Fate::Forwarded) {
+            write_field(out, name, value);
+        }
+    }
+    // Who asks itself shall notice.
+    out.extend_from_slice(b"Via: ");
+    write_via(out, request.version);
+    out.extend_from_slice(b"\r\n");
+    if !keep_alive {
+        write_field(out, b"Connection", b"close");
+    }
+    write_framing(out, body);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -96,16 +137,16 @@ pub(super) fn body_length(request: &RequestHead, body: Option<Option<u64>>) -> B
     }
 }
 
-fn write_target(out: &mut Vec<u8>, request: &RequestHead, rewriting: &Rewriting) {
+fn write_target(out: &mut Vec<u8>, request: &RequestHead, strip: &str, add: &str) {
     let target = &request.target;
     if target.form() == Form::Asterisk {
         out.push(b'*');
         return;
     }
     let path: Cow<'_, str> = target.upstream_path();
-    let rest = strip_prefix(&path, &rewriting.strip_prefix).unwrap_or(&path);
-    out.extend_from_slice(rewriting.add_prefix.as_bytes());
-    if rest.is_empty() && rewriting.add_prefix.is_empty() {
+    let rest = strip_prefix(&path, strip).unwrap_or(&path);
+    out.extend_from_slice(add.as_bytes());
+    if rest.is_empty() && add.is_empty() {
         out.push(b'/');
     }
     out.extend_from_slice(rest.as_bytes());
