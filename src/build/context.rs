@@ -23,6 +23,9 @@ pub struct ParseContext<'a> {
     pub captures: Option<Vec<Arc<str>>>,
     /// Every mistake found so far.
     pub problems: Vec<Problem>,
+    /// The keys that settings were read for, for the test of the reference.
+    #[cfg(test)]
+    pub fields: std::collections::BTreeSet<String>,
 }
 
 impl Default for ParseContext<'_> {
@@ -34,6 +37,8 @@ impl Default for ParseContext<'_> {
             substituted: &NONE,
             captures: None,
             problems: Vec::new(),
+            #[cfg(test)]
+            fields: std::collections::BTreeSet::new(),
         }
     }
 }

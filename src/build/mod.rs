@@ -2,7 +2,10 @@
 
 pub mod carry_over;
 pub mod context;
+#[cfg(test)]
+mod fields;
 pub mod from_text;
+pub mod key;
 pub mod problem;
 pub mod rates;
 pub mod regex;
@@ -18,6 +21,8 @@ use std::fmt;
 pub use carry_over::CarryOver;
 pub use context::{BuildContext, ParseContext, Probe};
 pub use from_text::UnitError;
+pub use key::Key;
+pub(crate) use key::keys;
 pub use problem::{Problem, Span};
 pub use rates::{ByteRate, Percent, Rate};
 pub use regex::Regex;
@@ -34,6 +39,8 @@ pub struct Kind<T: 'static> {
     pub summary: &'static str,
     /// The body of its table in TOML; a test builds it.
     pub example: &'static str,
+    /// What the reference says of each of its keys; a test tells which are missing.
+    pub keys: &'static [Key],
     /// Reads its settings. Pure: no I/O. Mistakes go to the context, all of them.
     pub parse: Parse<T>,
 }

@@ -50,6 +50,8 @@ impl ParseContext<'_> {
         section: &Section<'_>,
         beside: &[&str],
     ) -> (Option<S>, bool) {
+        #[cfg(test)]
+        self.fields.extend(super::fields::of::<S>());
         let mut reading = Reading {
             section,
             beside,

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod explain_code;
+mod reference;
 pub mod routes;
 mod run;
 mod serve;
@@ -46,6 +47,8 @@ enum Command {
     /// Serve a folder, with no configuration
     #[command(after_help = serve::AFTER_HELP)]
     Serve(serve::ServeArguments),
+    /// Print every key of the configuration, as Markdown
+    Reference,
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_HELP)]
     Completions {
@@ -126,6 +129,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Some(Command::Check(arguments)) => arguments.check(&inputs, &mut out, &mut err),
         Some(Command::Routes { file }) => routes::routes(&file, &inputs, &mut out, &mut err),
+        Some(Command::Reference) => reference::print(&mut out),
         Some(Command::Completions { shell }) => completions(shell, &mut out),
     };
     match done.and_then(|code| out.flush().map(|()| code)) {

@@ -3,8 +3,9 @@
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::keys;
 use crate::build::wording::{kind_in_words, unknown_key};
-use crate::build::{Problem, Section, Span};
+use crate::build::{Key, Problem, Section, Span};
 
 /// All tables of all files of a configuration, taken apart by what they are.
 #[derive(Debug, Default)]
@@ -62,32 +63,17 @@ impl Table {
     }
 
     /// What may stand in it.
-    pub(super) const fn keys(self) -> &'static [&'static str] {
+    pub(super) const fn keys(self) -> &'static [Key] {
         match self {
-            Self::Server => &[
-                "workers",
-                "blocking_threads",
-                "blocking_queue",
-                "drain_timeout",
-                "trusted_proxies",
-                "middleware",
-                "server_header",
-            ],
-            Self::Limits => &[
-                "header_timeout",
-                "keep_alive_timeout",
-                "body_idle_timeout",
-                "body_min_rate",
-                "write_idle_timeout",
-                "request_line",
-                "headers",
-                "header_count",
-                "body",
-                "connections",
-                "requests_per_connection",
-            ],
-            Self::Log => &["level", "format", "output", "rotation"],
+            Self::Server => keys::SERVER,
+            Self::Limits => keys::LIMITS,
+            Self::Log => keys::LOG,
         }
+    }
+
+    /// Whether this key may stand in it.
+    pub(super) fn has_key(self, name: &str) -> bool {
+        self.keys().iter().any(|key| key.name == name)
     }
 }
 
@@ -165,7 +151,7 @@ impl<'t> File<'t> {
 
 /// Where a key belongs that stands outside of its table.
 fn misplaced(key: &str) -> Option<String> {
-    if let Some(table) = Table::ALL.iter().find(|table| table.keys().contains(&key)) {
+    if let Some(table) = Table::ALL.iter().find(|table| table.has_key(key)) {
         return Some(format!("`{key}` belongs in {}", table.header()));
     }
     match key {

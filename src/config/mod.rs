@@ -13,9 +13,11 @@ pub mod effective;
 mod file;
 #[doc(hidden)]
 pub mod fuzz;
+mod keys;
 pub mod model;
 mod overrides;
 pub mod provenance;
+pub mod reference;
 pub mod report;
 mod resolve;
 pub mod sources;

@@ -140,7 +140,7 @@ fn sets_nothing(span: Span, name: &str, path: &str) -> Problem {
         .flat_map(|table| {
             let prefix = table.path().to_ascii_uppercase().replace('.', "__");
             let keys = table.keys().iter();
-            keys.map(move |key| format!("{PREFIX}{prefix}__{}", key.to_ascii_uppercase()))
+            keys.map(move |key| format!("{PREFIX}{prefix}__{}", key.name.to_ascii_uppercase()))
         })
         .collect();
     let tables = ["listener", "route", "upstream", "middleware"];

@@ -57,3 +57,16 @@ impl Handler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::key::wrong_keys;
+
+    #[test]
+    fn the_reference_knows_every_key() {
+        let mut wrong: Vec<String> = REGISTRY.iter().flat_map(wrong_keys).collect();
+        wrong.extend(wrong_keys(&UPSTREAM));
+        assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    }
+}

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::Handler;
-use crate::build::{BuildContext, Kind, ParseContext, Problem, Section, Settings};
+use crate::build::{BuildContext, Kind, ParseContext, Problem, Section, Settings, keys};
 use crate::exchange::{Exchange, Response, Template, Variable};
 use crate::http::{StatusCode, name};
 
@@ -17,6 +17,12 @@ to = "/new/{path.rest}"   # a path, or a whole URL: "https://{request.host}{requ
 status = 308              # 301, 302 (the default), 303, 307 or 308
 keep_query = true         # the query of the request goes along
 "#,
+    keys: keys! {
+        "to": "template",
+            "where: a path, or a whole URL whose host the client cannot choose";
+        "status": "status" = "302", "301, 302, 303, 307 or 308";
+        "keep_query": "true or false" = "true", "whether the query of the request goes along";
+    },
     parse,
 };
 

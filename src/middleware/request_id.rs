@@ -5,7 +5,7 @@ use std::{cell::Cell, time::Duration};
 
 use serde::Deserialize;
 
-use crate::build::{BuildContext, Kind, ParseContext, Problem, Section, Settings};
+use crate::build::{BuildContext, Kind, ParseContext, Problem, Section, Settings, keys};
 use crate::clock;
 use crate::exchange::{Exchange, Flow, Middleware, Response};
 use crate::http::{HeaderName, name};
@@ -18,6 +18,12 @@ pub(super) const KIND: Kind<Box<dyn Middleware>> = Kind {
 header = "X-Request-ID"
 trust = true              # what a trusted proxy sends in this field is kept
 "#,
+    keys: keys! {
+        "header": "header name" = r#""X-Request-ID""#,
+            "the field that carries the id: in, to the upstream, and out to the client";
+        "trust": "true or false" = "true",
+            "whether an id that a trusted proxy sends is kept; what others send never is";
+    },
     parse,
 };
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::build::key::wrong_keys;
 use crate::build::{BuildContext, CarryOver, ParseContext, Section};
 
 /// Builds a middleware from the body of its table.
@@ -47,6 +48,12 @@ fn kinds_are_sorted_unique_and_named_in_snake_case() {
         assert!(kind.name.chars().all(good), "{}", kind.name);
         assert!(!kind.summary.is_empty() && !kind.summary.contains('\n'));
     }
+}
+
+#[test]
+fn the_reference_knows_every_key() {
+    let wrong: Vec<String> = REGISTRY.iter().flat_map(wrong_keys).collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 #[test]

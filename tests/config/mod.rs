@@ -1,6 +1,8 @@
 //! Configuration files: each `bad/*.toml` is reported as its `.stderr` says, each `good/*.toml`
 //! means what its `.model` says.
 
+mod reference;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use toml::Spanned;
 use super::checks::{Check, CheckProbe, Found, Room, Subject};
 use super::{Health, HealthKind, System};
 use crate::build::{
-    BuildContext, HumanDuration, Kind, ParseContext, Problem, Section, Settings, Span,
+    BuildContext, HumanDuration, Kind, ParseContext, Problem, Section, Settings, Span, keys,
 };
 use crate::handlers::Handler;
 use crate::handlers::address::Address;
@@ -33,6 +33,24 @@ uploads = { file = "/tmp", writable = true }
 space = { disk = "/", min_free = "5%" }                     # or "1GiB"
 # app = { upstream = "backend" }                            # has a healthy server
 "#,
+    keys: keys! {
+        "kind": "word",
+            "`liveness`, `readiness` (503 while draining or while a check fails) or `full`";
+        "details": "true or false" = "true", "whether `full` lists the checks";
+        "system": "true or false" = "false",
+            "whether `full` tells host name, platform and version";
+        "checks": "table of checks" = "{}",
+            "what `readiness` and `full` depend on, by name; run in the background";
+        "checks.NAME.tcp": "address" = "(none)", "healthy if this can be connected to";
+        "checks.NAME.http": "URL" = "(none)", "healthy if a GET is answered with 2xx";
+        "checks.NAME.file": "path" = "(none)", "healthy if this is there";
+        "checks.NAME.writable": "true or false" = "false", "whether the file must be writable";
+        "checks.NAME.disk": "path" = "(none)", "healthy if its file system has space";
+        "checks.NAME.min_free": "size or percentage" = r#""5%""#, "how much space";
+        "checks.NAME.upstream": "name" = "(none)", "healthy if it has a healthy server";
+        "checks.NAME.interval": "duration" = r#""10s""#, "from one run to the next";
+        "checks.NAME.timeout": "duration" = r#""2s""#, "what takes longer has failed";
+    },
     parse,
 };
 

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::Proxy;
 use super::upstream::Upstream;
-use crate::build::{BuildContext, Kind, ParseContext, Problem, Section, Settings, Span};
+use crate::build::{BuildContext, Kind, ParseContext, Problem, Section, Settings, Span, keys};
 use crate::handlers::Handler;
 
 /// A request passed on to an upstream.
@@ -21,6 +21,15 @@ add_prefix = "/v1"        # put before what is left
 host = "preserve"         # or "upstream": the address of the server
 forwarded = "append"      # to what a trusted proxy wrote; or "replace", "off"
 "#,
+    keys: keys! {
+        "upstream": "name", "which [upstream.NAME] is asked";
+        "strip_prefix": "path" = "(nothing)", "taken from the path";
+        "add_prefix": "path" = "(nothing)", "put before what is left of the path";
+        "host": "word" = r#""preserve""#,
+            "the `Host` that the upstream sees: the client's, or `upstream`, its own address";
+        "forwarded": "word" = r#""append""#,
+            "X-Forwarded-*: `append` to what a trusted proxy wrote, `replace` it, or `off`";
+    },
     parse,
 };
 

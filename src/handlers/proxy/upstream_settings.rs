@@ -11,7 +11,7 @@ use toml::Spanned;
 use super::check::HealthCheck;
 use super::upstream::{Endpoint, KeepAlive, Timeouts, Upstream};
 use crate::build::{
-    BuildContext, HumanDuration, Kind, ParseContext, Problem, Section, Settings, Span,
+    BuildContext, HumanDuration, Kind, ParseContext, Problem, Section, Settings, Span, keys,
 };
 use crate::handlers::address::Address;
 
@@ -34,6 +34,29 @@ timeout = "2s"
 healthy_after = 2
 unhealthy_after = 3
 "#,
+    keys: keys! {
+        "servers": "list of servers",
+            "addresses, or tables: { address = \"app.internal:80\", weight = 2 }";
+        "balance": "word" = r#""round_robin""#, "how a server is picked";
+        "connect_timeout": "duration" = r#""3s""#, "for a connection to be made";
+        "first_byte_timeout": "duration" = r#""60s""#,
+            "from the request sent to the first byte of the answer";
+        "idle_timeout": "duration" = r#""60s""#,
+            "between two bytes of a body; there is no total deadline";
+        "tunnel_idle_timeout": "duration" = r#""1h""#,
+            "between two bytes of a WebSocket or whatever a connection is upgraded to";
+        "keep_alive": "table" = "{}", "the connections that are kept for the next request";
+        "keep_alive.max_idle": "number" = "128", "how many, by each worker to each server";
+        "keep_alive.idle_timeout": "duration" = r#""60s""#, "how long";
+        "health_check": "table" = "(none)", "asks each server how it is, in the background";
+        "health_check.path": "path", "what is asked for; 2xx is healthy";
+        "health_check.interval": "duration" = r#""5s""#, "from one check to the next";
+        "health_check.timeout": "duration" = r#""2s""#, "what takes longer has failed";
+        "health_check.healthy_after": "number" = "2",
+            "good checks in a row until it is asked again";
+        "health_check.unhealthy_after": "number" = "3",
+            "bad checks in a row until it is left out";
+    },
     parse,
 };
 

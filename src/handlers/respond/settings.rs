@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Content, Respond};
-use crate::build::{BuildContext, Kind, ParseContext, Problem, Section, Settings, Span};
+use crate::build::{BuildContext, Kind, ParseContext, Problem, Section, Settings, Span, keys};
 use crate::exchange::{Escape, Template};
 use crate::handlers::Handler;
 use crate::http::{HeaderName, Headers, StatusCode, mime, name};
@@ -21,9 +21,22 @@ pub(in crate::handlers) const KIND: Kind<Handler> = Kind {
     example: r#"
 status = 200
 headers = { Cache-Control = "no-store", X-Client = "{client.ip}" }
-json = { now = "{time.rfc3339}", id = "{request.id}" }   # or text, html, file
+json = { now = "{time.rfc3339}", id = "{request.id}" }
+# text = "hello, {client.ip}"                            # or text instead of json
+# html = "<h1>hello, {client.ip}</h1>"                   # or HTML
+# file = "answer.csv"                                    # or what a file holds
 # content_type = "application/problem+json"              # instead of the one that goes with it
 "#,
+    keys: keys! {
+        "status": "status" = "200", "the status";
+        "headers": "table of templates" = "{}",
+            "fields by name; an array of templates gives a field more than once";
+        "text": "template" = "(none)", "the content, as plain text";
+        "html": "template" = "(none)", "the content, as HTML; values are escaped";
+        "json": "value" = "(none)", "the content, as JSON; its strings are templates";
+        "file": "path" = "(none)", "the content, read when the configuration is";
+        "content_type": "string" = "(as the content asks for)", "another media type";
+    },
     parse,
 };
 

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::resolve::{Attempt, Site};
 use super::{Handler, StaticFiles};
-use crate::build::{BuildContext, Kind, ParseContext, Problem, Section, Settings, Span};
+use crate::build::{BuildContext, Kind, ParseContext, Problem, Section, Settings, Span, keys};
 use crate::sys::beneath::{Root, Symlinks};
 
 /// Files of a directory.
@@ -29,6 +29,25 @@ precompressed = ["br", "zst", "gz"]   # siblings sent to who accepts them
 etag = true
 charset = "utf-8"                     # of text; "" for none
 "#,
+    keys: keys! {
+        "root": "path", "the folder; nothing outside of it is ever served";
+        "strip_prefix": "path" = "(nothing)", "taken from the path before a file is looked for";
+        "index": "list of names" = r#"["index.html"]"#, "what answers for a folder";
+        "try": "list of templates" = r#"["{path}"]"#,
+            "what answers for a path: the first that is there";
+        "fallback": "path" = "(none: 404)",
+            "the file within the root that answers if nothing else does";
+        "listing": "true or false" = "false",
+            "whether folders without an index are listed, as HTML or JSON";
+        "cache_control": "string" = "(no such header)", "the `Cache-Control` of every file";
+        "dotfiles": "true or false" = "false", "whether names that begin with a dot exist";
+        "symlinks": "word" = r#""within""#,
+            "`within` follows links that stay in the root, `deny` none, `follow` all";
+        "precompressed": "list of codings" = "[]",
+            "`br`, `zst`, `gz`: siblings with these endings go to who accepts them";
+        "etag": "true or false" = "true", "whether files have an `ETag`";
+        "charset": "string" = r#""utf-8""#, "the charset of text; an empty one is none";
+    },
     parse,
 };
 

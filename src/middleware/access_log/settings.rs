@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::{AccessLog, Format, Skipped};
 use crate::build::{
-    BuildContext, Kind, ParseContext, Problem, Section, Settings, SinkTarget, Span,
+    BuildContext, Kind, ParseContext, Problem, Section, Settings, SinkTarget, Span, keys,
 };
 use crate::exchange::{LogTemplate, Middleware};
 
@@ -21,6 +21,13 @@ format = "json"                   # "common", "combined", or a template:
 output = "stdout"                 # "stderr", or the path of a file
 skip_paths = ["/health/*"]        # of these nothing is logged
 "#,
+    keys: keys! {
+        "format": "word or template" = r#""json""#,
+            "`json`, `common`, `combined`, or a template that names variables";
+        "output": "word or path" = r#""stdout""#, "`stdout`, `stderr`, or a file to append to";
+        "skip_paths": "list of paths" = "[]",
+            "paths of which nothing is logged; `/health/*` is all below `/health`";
+    },
     parse,
 };
 

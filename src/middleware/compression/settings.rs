@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::Compression;
-use crate::build::{BuildContext, ByteSize, Kind, ParseContext, Problem, Section, Settings};
+use crate::build::{BuildContext, ByteSize, Kind, ParseContext, Problem, Section, Settings, keys};
 use crate::exchange::Middleware;
 
 /// Compresses content.
@@ -16,6 +16,12 @@ level = 6                                     # 1, the fastest, to 9, the smalle
 min_size = "1KiB"                             # what is shorter is sent as it is
 types = ["text/html", "application/json"]     # instead of the usual text types
 "#,
+    keys: keys! {
+        "level": "number" = "6", "1, the fastest, to 9, the smallest";
+        "min_size": "size" = r#""1KiB""#, "content shorter than this is sent as it is";
+        "types": "list of media types" = "(text, JSON, XML, SVG, scripts, fonts, wasm)",
+            "what is compressed; instead of the usual types, not beside them";
+    },
     parse,
 };
 

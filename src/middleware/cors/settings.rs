@@ -6,7 +6,7 @@ use toml::Spanned;
 use super::origins::{OriginPattern, Origins};
 use super::{Cors, Granted};
 use crate::build::{
-    BuildContext, HumanDuration, Kind, ParseContext, Problem, Regex, Section, Settings,
+    BuildContext, HumanDuration, Kind, ParseContext, Problem, Regex, Section, Settings, keys,
 };
 use crate::exchange::Middleware;
 use crate::http::{HeaderName, Method};
@@ -24,6 +24,23 @@ expose_headers = ["X-Request-ID"]
 allow_credentials = true
 max_age = "24h"
 "#,
+    keys: keys! {
+        "allow_origins": "list of origins" = r#"["*"]"#,
+            "whose pages may use what is here; `https://*.example.com` is every host below";
+        "allow_origin_regex": "list of expressions" = "[]",
+            "origins by regular expression, of the whole origin";
+        "allow_methods": "list of methods"
+            = r#"["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]"#,
+            "what a preflight grants; `*` is whatever is asked for";
+        "allow_headers": "list of header names"
+            = r#"["Content-Type", "Authorization", "X-Requested-With"]"#,
+            "request fields that a preflight grants; `*` is whatever is asked for";
+        "expose_headers": "list of header names" = "[]", "response fields that pages may read";
+        "allow_credentials": "true or false" = "false",
+            "whether cookies and the like go along; needs origins that are listed";
+        "max_age": "duration" = r#""24h""#,
+            "how long a browser may remember the answer to a preflight";
+    },
     parse,
 };
 

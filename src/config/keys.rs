@@ -1,0 +1,97 @@
+//! What the reference says of the keys of the configuration's own tables. Those of a kind stand
+//! beside its settings.
+
+use crate::build::{Key, keys};
+
+/// `[server]`
+pub(super) const SERVER: &[Key] = keys! {
+    "workers": "number" = r#""auto""#, "threads that serve; `auto` is one a core";
+    "blocking_threads": "number" = "16", "threads for what waits for the disk";
+    "blocking_queue": "number" = "1024", "how much may wait for those threads; then 503";
+    "drain_timeout": "duration" = r#""30s""#, "how long open requests may take after SIGTERM";
+    "trusted_proxies": "list of networks" = "[]",
+        "whose X-Forwarded-For, X-Forwarded-Proto and Forwarded are believed";
+    "middleware": "list of names" = r#"["request_id", "access_log"]"#,
+        "around every route and every error, outermost first";
+    "server_header": "string or false" = r#""httpserverd""#, "the `Server` of every response";
+};
+
+/// `[server.limits]`
+pub(super) const LIMITS: &[Key] = keys! {
+    "header_timeout": "duration" = r#""10s""#,
+        "for a whole request head, from its first byte; then 408";
+    "keep_alive_timeout": "duration" = r#""60s""#, "between two requests of a connection";
+    "body_idle_timeout": "duration" = r#""30s""#, "between two bytes of a request body; then 408";
+    "body_min_rate": "rate of bytes" = r#""500B/s""#,
+        "a request body that is slower for half a minute ends with 408";
+    "write_idle_timeout": "duration" = r#""60s""#,
+        "a client that takes nothing for so long is gone";
+    "request_line": "size" = r#""8KiB""#, "a longer request line is 414";
+    "headers": "size" = r#""32KiB""#, "more bytes of headers are 431";
+    "header_count": "number" = "100", "more headers are 431";
+    "body": "size" = r#""10MiB""#, "a larger request body is 413";
+    "connections": "number" = "10000", "that a worker holds open; more are told 503";
+    "requests_per_connection": "number" = "0", "then it is closed; 0 is any number";
+};
+
+/// `[log]`
+pub(super) const LOG: &[Key] = keys! {
+    "level": "word" = r#""info""#, "`error`, `warn`, `info`, `debug` or `trace`";
+    "format": "word" = r#""text""#, "`text` or `json`";
+    "output": "word or path" = r#""stderr""#, "`stderr`, `stdout`, or a file to append to";
+    "rotation": "word" = r#""never""#, "of a file: `daily`, `hourly` or `never`";
+};
+
+/// `[[listener]]`
+pub(super) const LISTENER: &[Key] = keys! {
+    "name": "string" = "(the address)", "how routes and logs call it";
+    "bind": "address",
+        "`0.0.0.0:8080`, `[::]:8080`, `127.0.0.1:0` for any free port, `unix:/run/x.sock`";
+    "mode": "string" = r#""0666""#, "permission bits of a unix socket";
+    "owner": "string" = "(who runs the daemon)", "`user:group` of a unix socket";
+};
+
+/// `[[route]]`, beside its handler.
+pub(super) const ROUTE: &[Key] = keys! {
+    "name": "string" = "(host and path)", "how logs and metrics call it";
+    "listener": "name or list" = "(every listener)", "which listeners it serves";
+    "host": "host or list" = "(every host)", "`example.com`, `*.example.com`, or an address";
+    "path": "pattern",
+        "`/about`, `/users/:id`, `/files/*path`; `/api/*` answers `/api` and all below";
+    "path_regex": "expression" = "(none)",
+        "instead of `path`; named groups are captured like `:id`";
+    "methods": "method or list" = "(every method)", "HEAD comes with GET";
+    "headers": "table of tests" = "{}",
+        "what the request's headers must be: a value, true for any, or { regex = \"…\" }";
+    "query": "table of tests" = "{}", "what the parameters of the query must be";
+    "priority": "number" = "0", "the higher answers first, before the better pattern";
+    "middleware": "name or list" = "[]",
+        "around its handler, outermost first; a type's own name stands for its defaults";
+};
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+    use crate::build::key::wrong;
+    use crate::build::{ParseContext, Section};
+    use crate::config::written;
+
+    fn check<S: DeserializeOwned>(table: &str, keys: &[Key]) {
+        let section = Section::from_text("").unwrap();
+        let mut cx = ParseContext::default();
+        drop(cx.settings::<S>(&section));
+        let wrong = wrong(table, keys, &cx.fields);
+        assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn the_reference_knows_every_key() {
+        check::<written::Server>("SERVER", SERVER);
+        check::<written::Limits>("LIMITS", LIMITS);
+        check::<written::Log>("LOG", LOG);
+        check::<written::Listener>("LISTENER", LISTENER);
+        check::<written::Route>("ROUTE", ROUTE);
+    }
+}
