@@ -4,6 +4,7 @@
 
 pub mod accept;
 pub mod authority;
+pub mod cache;
 pub mod conditional;
 pub mod date;
 pub mod etag;
