@@ -76,8 +76,10 @@ pub struct Limits {
     pub keep_alive_timeout: Duration,
     /// Between two bytes of a request body.
     pub body_idle_timeout: Duration,
-    /// Bytes a second a request body must come with, measured after 30 s; 0 for any.
+    /// Bytes a second a request body must come with; 0 for any.
     pub body_min_rate: u64,
+    /// How long its client is waited for, in all, before the rate counts.
+    pub body_rate_grace: Duration,
     /// Between two bytes that the client takes.
     pub write_idle_timeout: Duration,
     /// Bytes of the request line.

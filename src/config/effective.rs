@@ -115,6 +115,7 @@ impl Page<'_> {
                 "body_min_rate",
                 quoted(&ByteRate(limits.body_min_rate).to_string()),
             ),
+            ("body_rate_grace", duration(limits.body_rate_grace)),
             ("write_idle_timeout", duration(limits.write_idle_timeout)),
             ("request_line", bytes(limits.request_line)),
             ("headers", bytes(limits.headers)),

@@ -23,7 +23,9 @@ pub(super) const LIMITS: &[Key] = keys! {
     "keep_alive_timeout": "duration" = r#""60s""#, "between two requests of a connection";
     "body_idle_timeout": "duration" = r#""30s""#, "between two bytes of a request body; then 408";
     "body_min_rate": "rate of bytes" = r#""500B/s""#,
-        "a request body that is slower for half a minute ends with 408";
+        "a request body that is slower, once its grace is over, ends with 408";
+    "body_rate_grace": "duration" = r#""30s""#,
+        "how long the client is waited for, in all, before the rate counts";
     "write_idle_timeout": "duration" = r#""60s""#,
         "a client that takes nothing for so long is gone";
     "request_line": "size" = r#""8KiB""#, "a longer request line is 414";

@@ -3,6 +3,7 @@
 
 mod instances;
 mod layers;
+mod limits;
 mod listeners;
 mod matchers;
 mod routes;
@@ -17,8 +18,7 @@ use super::sources::Sources;
 use super::written;
 use crate::build::problem::Severity;
 use crate::build::wording::one_of;
-use crate::build::{ByteRate, ByteSize, HumanDuration, ParseContext, Problem, Span};
-use crate::generation::Limits;
+use crate::build::{HumanDuration, ParseContext, Problem, Span};
 use layers::Layers;
 
 /// One a core that the process may use: a worker never waits, so more would only take turns.
@@ -43,41 +43,6 @@ const MIDDLEWARE: [&str; 2] = ["request_id", "access_log"];
 /// The name without a version: whoever asks learns what it is and not what it suffers from.
 const SERVER_HEADER: &str = "httpserverd";
 
-/// A head is one packet for nearly everyone; who needs ten seconds for it is holding a
-/// connection open (slowloris). The whole head, not each byte: nginx and Apache fell for that.
-const HEADER_TIMEOUT: HumanDuration = HumanDuration::seconds(10);
-
-/// Browsers keep idle connections for a minute or more; an idle one costs us a kibibyte.
-const KEEP_ALIVE_TIMEOUT: HumanDuration = HumanDuration::seconds(60);
-
-/// A phone in a tunnel comes back within half a minute, or it does not.
-const BODY_IDLE_TIMEOUT: HumanDuration = HumanDuration::seconds(30);
-
-/// Slower than the slowest modem: measured after 30 s, it ends uploads that drip and no other.
-const BODY_MIN_RATE: ByteRate = ByteRate(500);
-
-/// Twice the time of a lost packet's last retransmissions: who takes nothing for so long is gone.
-const WRITE_IDLE_TIMEOUT: HumanDuration = HumanDuration::seconds(60);
-
-/// RFC 9112 §3 asks for 8000 octets at least.
-const REQUEST_LINE: ByteSize = ByteSize(8 << 10);
-
-/// Four times what browsers let cookies grow to on one host.
-const HEADERS: ByteSize = ByteSize(32 << 10);
-
-/// Browsers send about fifteen, proxies add ten; Apache and nginx draw the line here too.
-const HEADER_COUNT: u32 = 100;
-
-/// What uploads of documents and photographs need; larger ones should be asked for.
-const BODY: ByteSize = ByteSize(10 << 20);
-
-/// At a kibibyte an idle connection ten megabytes a worker, and a file descriptor each, which
-/// is what systemd's default of 524288 descriptors bears on any machine.
-const CONNECTIONS: u32 = 10_000;
-
-/// No limit: closing connections now and then frees memory that leaks, and none does.
-const REQUESTS_PER_CONNECTION: u32 = 0;
-
 /// What an operator wants to know on an ordinary day.
 const LOG_LEVEL: Level = Level::Info;
 
@@ -89,18 +54,6 @@ const LOG_OUTPUT: LogOutput = LogOutput::Stderr;
 
 /// Whoever names a file has his own way to rotate it, or says so.
 const LOG_ROTATION: Rotation = Rotation::Never;
-
-/// A head larger than this would have to be held in memory for every connection at once.
-const HEAD_BYTES_MAX: u64 = 1 << 20;
-
-/// The shortest request line is "GET / HTTP/1.1" with its line break.
-const REQUEST_LINE_MIN: u64 = 16;
-
-/// A `Host` with the longest name that DNS has, and a little more.
-const HEADERS_MIN: u64 = 512;
-
-/// The shortest field line is "a:" with its line break.
-const FIELD_LINE_MIN: u64 = 4;
 
 /// What a configuration means, as far as it could be made out.
 pub(super) struct Resolved {
@@ -228,85 +181,6 @@ impl Resolver<'_, '_> {
         }
     }
 
-    fn limits(&mut self, file: &File<'_>) -> Limits {
-        let written: Layers<written::Limits> = self.layers(file, Table::Limits);
-        let w = &written;
-        let header_timeout = self.pick(w, "header_timeout", |w| &w.header_timeout);
-        let keep_alive = self.pick(w, "keep_alive_timeout", |w| &w.keep_alive_timeout);
-        let body_idle = self.pick(w, "body_idle_timeout", |w| &w.body_idle_timeout);
-        let min_rate = self.pick(w, "body_min_rate", |w| &w.body_min_rate);
-        let write_idle = self.pick(w, "write_idle_timeout", |w| &w.write_idle_timeout);
-        let request_line = self.pick(w, "request_line", |w| &w.request_line);
-        let headers = self.pick(w, "headers", |w| &w.headers);
-        let count = self.pick(w, "header_count", |w| &w.header_count);
-        let body = self.pick(w, "body", |w| &w.body);
-        let connections = self.pick(w, "connections", |w| &w.connections);
-        let requests = self.pick(w, "requests_per_connection", |w| &w.requests_per_connection);
-        for (key, value) in [
-            ("header_timeout", &header_timeout),
-            ("body_idle_timeout", &body_idle),
-            ("write_idle_timeout", &write_idle),
-        ] {
-            self.not_zero(key, value.as_ref().map(|(time, at)| (time.0.is_zero(), at)));
-        }
-        for (key, value) in [("header_count", &count), ("connections", &connections)] {
-            self.not_zero(key, value.as_ref().map(|(number, at)| (*number == 0, at)));
-        }
-        self.between("request_line", request_line.as_ref(), REQUEST_LINE_MIN);
-        self.between("headers", headers.as_ref(), HEADERS_MIN);
-        self.reachable(headers.as_ref(), count.as_ref());
-        Limits {
-            header_timeout: or(header_timeout, HEADER_TIMEOUT).0,
-            keep_alive_timeout: or(keep_alive, KEEP_ALIVE_TIMEOUT).0,
-            body_idle_timeout: or(body_idle, BODY_IDLE_TIMEOUT).0,
-            body_min_rate: or(min_rate, BODY_MIN_RATE).0,
-            write_idle_timeout: or(write_idle, WRITE_IDLE_TIMEOUT).0,
-            request_line: size(or(request_line, REQUEST_LINE).0),
-            headers: size(or(headers, HEADERS).0),
-            header_count: size(or(count, HEADER_COUNT).into()),
-            body: or(body, BODY).0,
-            connections: size(or(connections, CONNECTIONS).into()),
-            requests_per_connection: or(requests, REQUESTS_PER_CONNECTION).into(),
-        }
-    }
-
-    fn not_zero(&mut self, key: &str, value: Option<(bool, &Span)>) {
-        if let Some((true, span)) = value {
-            self.report(
-                Problem::error("E0501", span.clone(), format!("`{key}` cannot be zero"))
-                    .label("nobody would be served")
-                    .hint(format!("take `{key}` out for its default")),
-            );
-        }
-    }
-
-    fn between(&mut self, key: &str, value: Option<&(ByteSize, Span)>, least: u64) {
-        let Some((size, span)) = value else { return };
-        if (least..=HEAD_BYTES_MAX).contains(&size.0) {
-            return;
-        }
-        let (least, most) = (ByteSize(least), ByteSize(HEAD_BYTES_MAX));
-        let message = format!("`{key}` must be {least} to {most}, found {size}");
-        self.report(Problem::error("E0501", span.clone(), message));
-    }
-
-    /// So many fields as are allowed must fit into the bytes that are allowed.
-    fn reachable(&mut self, headers: Option<&(ByteSize, Span)>, count: Option<&(u32, Span)>) {
-        let bytes = headers.map_or(HEADERS, |(size, _)| *size);
-        let fields = count.map_or(HEADER_COUNT, |(count, _)| *count);
-        if u64::from(fields) * FIELD_LINE_MIN <= bytes.0 {
-            return;
-        }
-        let written = count.map(|(_, span)| span);
-        let Some(span) = written.or_else(|| headers.map(|(_, span)| span)) else {
-            return;
-        };
-        let message = format!("{fields} headers never fit into {bytes}");
-        let problem = Problem::warning("W0502", span.clone(), message)
-            .hint("`headers` bounds the bytes of all of them, `header_count` their number");
-        self.report(problem);
-    }
-
     fn log(&mut self, file: &File<'_>) -> Log {
         let written: Layers<written::Log> = self.layers(file, Table::Log);
         let level = self.pick(&written, "level", |w| &w.level);
@@ -382,9 +256,4 @@ impl Resolver<'_, '_> {
 /// A value, without its place, or its default.
 fn or<T>(value: Option<(T, Span)>, default: T) -> T {
     value.map_or(default, |(value, _)| value)
-}
-
-/// Checked before to be no larger than a mebibyte, or a number of 32 bits.
-fn size(bytes: u64) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX)
 }

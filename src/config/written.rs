@@ -36,6 +36,7 @@ pub(super) struct Limits {
     pub(super) keep_alive_timeout: Option<Spanned<HumanDuration>>,
     pub(super) body_idle_timeout: Option<Spanned<HumanDuration>>,
     pub(super) body_min_rate: Option<Spanned<ByteRate>>,
+    pub(super) body_rate_grace: Option<Spanned<HumanDuration>>,
     pub(super) write_idle_timeout: Option<Spanned<HumanDuration>>,
     pub(super) request_line: Option<Spanned<ByteSize>>,
     pub(super) headers: Option<Spanned<ByteSize>>,

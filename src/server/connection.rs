@@ -6,6 +6,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tracing::error;
+
 use super::h1;
 use super::snapshot::Listening;
 use super::worker::{Phase, Worker};
@@ -147,6 +149,12 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        // What dispatch does not catch, in a hook or a body that is pulled while it is written,
+        // unwinds the connection's task, where the runtime catches it.
+        if std::thread::panicking() {
+            self.worker.locals.counters.panics.add(1);
+            error!(peer = %self.info.peer, "a panic ended a connection");
+        }
         self.worker.connection_closed();
     }
 }

@@ -6,10 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use tracing::error;
 
+use super::connection::Connection;
 use super::snapshot::Snapshot;
-use crate::exchange::{Exchange, Outcome, Response, Why};
+use crate::exchange::{BodyError, BodyStream, Exchange, Outcome, Response, Why};
 use crate::http::{StatusCode, name};
 use crate::routing::chain::{Chain, Entered};
 use crate::routing::table::Found;
@@ -120,17 +122,12 @@ async fn run<'t>(
             }
             .closing()
         }
-        Made::Panic(panic) => {
-            x.locals.counters.panics.add(1);
-            error!(
-                route = x.route,
-                panic = message(&*panic),
-                "an exchange panicked"
-            );
-            Response::error(StatusCode::INTERNAL_SERVER_ERROR, Why::Panic).closing()
-        }
+        Made::Panic(panic) => panicked(x, &*panic),
     };
-    chain.on_response(entered, x, &mut response);
+    let hooks = AssertUnwindSafe(|| chain.on_response(entered, x, &mut response));
+    if let Err(panic) = catch_unwind(hooks) {
+        response = panicked(x, &*panic);
+    }
     if let Some(why) = response.why {
         x.why = Some(why);
     }
@@ -159,6 +156,27 @@ fn poll_made(
         Ok(Poll::Pending) => gone(cx).map(Made::Gone),
         Err(panic) => Poll::Ready(Made::Panic(panic)),
     }
+}
+
+/// The next piece of a body that is being written; a panic that makes it is an error of the body.
+pub fn poll_chunk(
+    stream: &mut dyn BodyStream,
+    connection: &Connection,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, BodyError>>> {
+    catch_unwind(AssertUnwindSafe(|| stream.poll_chunk(cx))).unwrap_or_else(|_| {
+        // The hook has logged it with its place.
+        connection.worker.locals.counters.panics.add(1);
+        Poll::Ready(Some(Err(BodyError(Why::Panic))))
+    })
+}
+
+/// The answer of an exchange that panicked; counts it and logs it.
+fn panicked(x: &Exchange<'_>, panic: &(dyn Any + Send)) -> Response {
+    x.locals.counters.panics.add(1);
+    let panic = message(panic);
+    error!(route = x.route, panic, "an exchange panicked");
+    Response::error(StatusCode::INTERNAL_SERVER_ERROR, Why::Panic).closing()
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

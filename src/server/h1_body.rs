@@ -17,9 +17,6 @@ use crate::http::h1::error::ParseError;
 use crate::http::h1::framing::Framing;
 use crate::sys::transport::More;
 
-/// The minimum rate is measured after this much waiting for the client.
-const RATE_GRACE: Duration = Duration::from_secs(30);
-
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What the connection loop knows of a body that a handler has.
@@ -164,11 +161,16 @@ impl RequestBody {
         if filled? == 0 {
             return Poll::Ready(Err(Why::ClientAbort));
         }
-        let slowest = limits.body_min_rate.saturating_mul(self.waited.as_secs());
-        if self.waited > RATE_GRACE && self.progress.received.get() < slowest {
+        if self.waited > limits.body_rate_grace && self.is_slower_than(limits.body_min_rate) {
             return Poll::Ready(Err(Why::BodyTooSlow));
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether less came than this many bytes for each second the client was waited for.
+    fn is_slower_than(&self, rate: u64) -> bool {
+        let millis = u64::try_from(self.waited.as_millis()).unwrap_or(u64::MAX);
+        self.progress.received.get() < rate.saturating_mul(millis) / 1000
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Why>>> {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use super::connection::Connection;
+use super::dispatch::poll_chunk;
 use crate::exchange::{Body, BodyError, BodyStream, FileSlice, Part, Response, Why};
 use crate::http::h1::chunked::{CHUNK_END, write_chunk_head, write_last};
 use crate::http::h1::encode::{BodyLength, ConnectionOption, HeadOptions, write_response_head};
@@ -296,7 +297,7 @@ async fn write_stream(
     let mut watching = true;
     loop {
         // What is there goes out before waiting for more.
-        let next = std::future::poll_fn(|cx| match stream.poll_chunk(cx) {
+        let next = std::future::poll_fn(|cx| match poll_chunk(&mut *stream, connection, cx) {
             Poll::Ready(next) => Poll::Ready(Some(next)),
             Poll::Pending if output.is_empty() => connection
                 .poll_gone(&mut watching, cx)

@@ -1,12 +1,13 @@
 //! Accepting: adopt a bound socket, take what comes, back off when descriptors run out.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Notify;
@@ -17,6 +18,7 @@ use super::mailbox::Socket;
 use super::snapshot::Listening;
 use super::worker::Worker;
 use crate::clock;
+use crate::exchange::Why;
 use crate::sys::transport::{More, Transport};
 
 /// The first and the longest pause after the kernel had no descriptor or memory for us. Short
@@ -24,8 +26,27 @@ use crate::sys::transport::{More, Transport};
 const PAUSE_FIRST: Duration = Duration::from_millis(5);
 const PAUSE_LONGEST: Duration = Duration::from_secs(1);
 
-/// How often the log may tell that accepting fails.
+/// How often the log may tell that accepting fails, or that there are too many connections.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// When something was last said that may not be said too often.
+#[derive(Debug, Default)]
+struct Warning {
+    last: Cell<Option<Instant>>,
+}
+
+impl Warning {
+    /// Whether it may be said now; if so, it will be.
+    fn is_due(&self) -> bool {
+        let now = clock::now();
+        let last = self.last.get();
+        let due = last.is_none_or(|last| now.duration_since(last) >= WARNING_INTERVAL);
+        if due {
+            self.last.set(Some(now));
+        }
+        due
+    }
+}
 
 const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Content-Type: application/json\r\nContent-Length: 31\r\nRetry-After: 1\r\n\
@@ -80,7 +101,8 @@ pub async fn accept(
     stop: Rc<Notify>,
 ) {
     let mut pause = PAUSE_FIRST;
-    let mut warned = None;
+    let (failing, full) = (Warning::default(), Warning::default());
+    let begin = |transport, peer| begin(transport, peer, &worker, &listening, &full);
     loop {
         let Some(accepted) = next(&acceptor, &stop).await else {
             break;
@@ -88,17 +110,14 @@ pub async fn accept(
         match accepted {
             Ok((transport, peer)) => {
                 pause = PAUSE_FIRST;
-                begin(transport, peer, &worker, &listening);
+                begin(transport, peer);
             }
             Err(error) if is_of_one_connection(&error) => {
                 let listener = &listening.bind;
                 debug!(%error, ?listener, "a connection was gone before it was accepted");
             }
             Err(error) => {
-                let now = clock::now();
-                let due = warned.is_none_or(|last| now.duration_since(last) >= WARNING_INTERVAL);
-                if due {
-                    warned = Some(now);
+                if failing.is_due() {
                     let listener = &listening.bind;
                     warn!(%error, ?listener, "cannot accept connections, backing off");
                 }
@@ -107,7 +126,6 @@ pub async fn accept(
             }
         }
     }
-    let begin = |transport, peer| begin(transport, peer, &worker, &listening);
     match take_queued(acceptor, begin) {
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
             let listener = &listening.bind;
@@ -170,12 +188,24 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn begin(transport: Transport, peer: SocketAddr, worker: &Rc<Worker>, listening: &Rc<Listening>) {
+fn begin(
+    transport: Transport,
+    peer: SocketAddr,
+    worker: &Rc<Worker>,
+    listening: &Rc<Listening>,
+    full: &Warning,
+) {
     let counters = &worker.locals.counters;
     counters.connections_accepted.add(1);
     let snapshot = listening.snapshot();
-    if worker.open.get() >= snapshot.generation.limits.connections {
+    let most = snapshot.generation.limits.connections;
+    if worker.open.get() >= most {
         counters.connections_refused.add(1);
+        if full.is_due() {
+            let refused = counters.connections_refused.get();
+            let why = Why::TooManyConnections.as_str();
+            warn!(why, most, refused, listener = ?listening.bind, "refused a connection");
+        }
         refuse(&transport);
         return;
     }

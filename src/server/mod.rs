@@ -12,3 +12,6 @@ pub mod listener;
 pub mod mailbox;
 pub mod snapshot;
 pub mod worker;
+
+#[cfg(test)]
+mod tests;

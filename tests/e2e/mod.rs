@@ -2,6 +2,8 @@
 
 mod connections;
 mod drain;
+mod exhaustion;
+mod limits;
 mod logging;
 mod proxy;
 mod reload;

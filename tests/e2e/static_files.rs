@@ -3,7 +3,8 @@
 use std::fs::File;
 
 use crate::support::daemon::Daemon;
-use crate::support::wire::{Response, Wire};
+use crate::support::response::Response;
+use crate::support::wire::Wire;
 
 const CONFIG: &str = r#"
 [[listener]]

@@ -6,10 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -19,9 +18,14 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tempfile::TempDir;
 
+pub(crate) use super::address::Address;
 use super::log::Log;
-use super::wire::{Response, Wire};
+use super::response::Response;
+use super::wire::Wire;
 use super::{deadline, left};
+
+/// What is tested.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_httpserverd");
 
 /// The name of the configuration file in the daemon's folder.
 const CONFIG: &str = "httpserver.toml";
@@ -36,13 +40,6 @@ pub(crate) struct Daemon {
     log: Log,
     addresses: BTreeMap<String, Address>,
     exited: bool,
-}
-
-/// Where a listener listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Address {
-    Tcp(SocketAddr),
-    Unix(PathBuf),
 }
 
 /// How a daemon is started.
@@ -83,6 +80,14 @@ impl Setup {
     /// A variable in the environment, which is empty otherwise.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Has a shell start it: the daemon and its arguments go behind this. The first thing to say.
+    pub(crate) fn shell(mut self, script: &str) -> Self {
+        self.command = command("/bin/sh", self.folder.path());
+        let script = format!("{script} \"$0\" \"$@\"");
+        self.command.arg("-c").arg(script).arg(PROGRAM);
         self
     }
 
@@ -157,16 +162,9 @@ impl Daemon {
     /// To say more than the configuration before it starts.
     pub(crate) fn setup() -> Setup {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_httpserverd"));
-        command
-            .current_dir(folder.path())
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
         Setup {
+            command: command(PROGRAM, folder.path()),
             folder,
-            command,
             has_arguments: false,
         }
     }
@@ -330,22 +328,16 @@ impl Drop for Daemon {
     }
 }
 
-impl Address {
-    fn parse(text: &str) -> Option<Self> {
-        match text.strip_prefix("unix:") {
-            Some(path) => Some(Self::Unix(path.into())),
-            None => text.parse().ok().map(Self::Tcp),
-        }
-    }
-
-    /// The TCP address.
-    #[track_caller]
-    pub(crate) fn tcp(&self) -> SocketAddr {
-        match self {
-            Self::Tcp(address) => *address,
-            Self::Unix(path) => panic!("{} is no TCP address", path.display()),
-        }
-    }
+/// A program that runs in this folder, with an empty environment.
+fn command(program: &str, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .current_dir(folder)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
 }
 
 /// Writes a file and the folders it stands in.

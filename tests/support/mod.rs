@@ -1,8 +1,10 @@
 //! What the tests stand on: the real binary, a raw socket.
 
+pub(crate) mod address;
 pub(crate) mod daemon;
 pub(crate) mod golden;
 pub(crate) mod log;
+pub(crate) mod response;
 pub(crate) mod script;
 pub(crate) mod upstream;
 pub(crate) mod wire;

@@ -5,9 +5,11 @@ use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
 
 use super::daemon::Address;
+use super::response::{Head, Response, field};
 use super::{deadline, left};
 
 /// A connection. Every wait has a deadline.
@@ -24,24 +26,6 @@ pub(crate) struct Wire {
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
-}
-
-/// A response, read whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Response {
-    pub(crate) head: Head,
-    pub(crate) body: Vec<u8>,
-    /// The trailer fields of a chunked body.
-    pub(crate) trailers: Vec<(String, String)>,
-}
-
-/// The head of a response.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Head {
-    /// As it was sent, with the empty line that ends it.
-    pub(crate) text: String,
-    pub(crate) status: u16,
-    pub(crate) fields: Vec<(String, String)>,
 }
 
 impl Wire {
@@ -180,6 +164,16 @@ impl Wire {
         self.fill(|buffer| find(buffer).is_some(), &what);
         let length = find(&self.buffer).unwrap() + end.len();
         self.buffer.drain(..length).collect()
+    }
+
+    /// Whether an answer, or the end, has come by now, or comes within a moment.
+    pub(crate) fn is_answered(&self) -> bool {
+        let moment = Timespec::try_from(Duration::from_millis(1)).unwrap();
+        let polled = match &self.stream {
+            Stream::Tcp(stream) => poll(&mut [PollFd::new(stream, PollFlags::IN)], Some(&moment)),
+            Stream::Unix(stream) => poll(&mut [PollFd::new(stream, PollFlags::IN)], Some(&moment)),
+        };
+        polled.unwrap() > 0
     }
 
     /// Whether anything more comes before the end.
@@ -321,54 +315,6 @@ impl Wire {
             }
         }
     }
-}
-
-impl Head {
-    #[track_caller]
-    fn parse(text: String) -> Self {
-        let mut lines = text.trim_end_matches("\r\n").split("\r\n");
-        let line = lines.next().unwrap_or_default();
-        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let status = status.unwrap_or_else(|| panic!("no status line: `{line}`"));
-        let fields = lines.map(field).collect();
-        Self {
-            text,
-            status,
-            fields,
-        }
-    }
-
-    /// The value of the first field of this name, in any case.
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        self.fields
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
-    }
-}
-
-impl Response {
-    /// The status.
-    pub(crate) fn status(&self) -> u16 {
-        self.head.status
-    }
-
-    /// The value of the first field of this name, in any case.
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        self.head.field(name)
-    }
-
-    /// The body as text.
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-}
-
-fn field(line: &str) -> (String, String) {
-    let (name, value) = line
-        .split_once(':')
-        .unwrap_or_else(|| panic!("no field: `{line}`"));
-    (name.to_owned(), value.trim().to_owned())
 }
 
 #[cfg(test)]
