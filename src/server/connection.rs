@@ -14,6 +14,7 @@ use super::worker::{Phase, Worker};
 use crate::exchange::{ConnectionInfo, Deadline, Why};
 use crate::http::RequestHead;
 use crate::http::h1::head::RequestParser;
+use crate::http::h1::state::{Event, State};
 use crate::sys::transport::Transport;
 
 /// What a read buffer starts with: a head of a browser and a small body fit.
@@ -61,15 +62,6 @@ pub struct Buffers {
     pub input: Vec<u8>,
 }
 
-/// What a busy connection does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum After {
-    /// Wait for the next request.
-    Idle,
-    /// End.
-    Close,
-}
-
 impl Connection {
     /// An accepted socket.
     pub fn new(
@@ -105,6 +97,12 @@ impl Connection {
     pub fn write_deadline(&self) -> &Deadline {
         self.write_deadline
             .get_or_init(|| self.worker.locals.deadlines.register())
+    }
+
+    /// Whether it shall end with the exchange it is in: the worker drains, or the newest
+    /// generation does not listen here.
+    pub fn is_ending(&self) -> bool {
+        self.worker.phase.get() != Phase::Serving || !self.listening.is_current()
     }
 
     /// Whether every wait shall end because the drain time is up.
@@ -168,38 +166,39 @@ const UNKNOWN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPE
 /// Serves a connection to its end: waits with a small future and no buffer, serves what comes
 /// with a large one.
 pub async fn serve(connection: Rc<Connection>) {
+    let mut state = State::Idle;
     loop {
         let limits = &connection.listening.snapshot().generation.limits;
         connection.read_deadline.set(limits.keep_alive_timeout);
-        if !std::future::poll_fn(|cx| poll_readable(&connection, cx)).await {
+        let event = std::future::poll_fn(|cx| poll_begin(&connection, cx)).await;
+        state = state.on(event);
+        if state == State::Closed {
             return;
         }
         connection.read_deadline.clear();
-        match Box::pin(h1::serve(&connection)).await {
-            After::Idle => {}
-            After::Close => return,
+        state = Box::pin(h1::serve(&connection, state)).await;
+        if state == State::Closed {
+            return;
         }
     }
 }
 
-/// Ready with `true` when there is something to read, with `false` when the connection shall
-/// end without a word: idle for too long, draining, or its listener is gone.
-fn poll_readable(connection: &Connection, cx: &mut Context<'_>) -> Poll<bool> {
+/// Ready when there is something to read, or when the connection shall end without a word: idle
+/// for too long, draining, or its listener is gone.
+fn poll_begin(connection: &Connection, cx: &mut Context<'_>) -> Poll<Event> {
     if let Poll::Ready(ready) = connection.transport.poll_read_ready(cx) {
-        return Poll::Ready(ready.is_ok());
+        return Poll::Ready(ready.map_or(Event::Gone, |()| Event::Begun));
     }
-    let ending =
-        connection.worker.phase.get() != Phase::Serving || !connection.listening.is_current();
-    if ending {
+    if connection.is_ending() {
         if connection.requests.get() > 0 {
-            return Poll::Ready(false);
+            return Poll::Ready(Event::Gone);
         }
         // It was accepted a moment ago: its request may be on the way.
         connection.read_deadline.shorten(LAST_CALL);
     }
     connection
         .poll_give_up(cx, Why::HeaderTimeout)
-        .map(|_| false)
+        .map(|_| Event::Gone)
 }
 
 impl Input {

@@ -6,22 +6,21 @@ use std::time::Instant;
 
 use tracing::debug;
 
-use super::connection::{After, Buffers, Connection};
+use super::connection::{Buffers, Connection};
 use super::dispatch::{Answer, dispatch, refuse};
 use super::h1_body::BodyProgress;
-use super::h1_head::{Head, Refusal, is_persistent, prepare, read_head, replace_if_body_failed};
+use super::h1_head::{Head, Refusal, prepare, read_head, replace_if_body_failed};
 use super::h1_write::{self, Sent};
 use super::snapshot::Snapshot;
 use super::worker::Phase;
 use crate::clock;
 use crate::exchange::client::{client_ip, is_trusted};
 use crate::exchange::{BodyStream, Exchange, Outcome, Response, Why};
+use crate::generation::Limits;
+use crate::http::h1::state::{DRAINED_MAX, Event, State, Unread, is_persistent};
 use crate::http::target::Form;
-use crate::http::{Method, StatusCode, name};
+use crate::http::{Method, RequestHead, StatusCode, name};
 
-/// What is read and thrown away of a body nobody asked for, to keep its connection: less than
-/// this costs less than a new connection would.
-const DRAINED_MAX: usize = 64 * 1024;
 /// What is read and thrown away behind an error before the connection is closed, so that the
 /// client reads the error and not a reset (RFC 9112 §9.6).
 const LINGER_MAX: usize = 256 * 1024;
@@ -31,39 +30,43 @@ const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
 /// What methods `OPTIONS *` tells of: all that handlers know.
 const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
 
-/// Serves a connection that has something to read until it has nothing more.
-pub async fn serve(connection: &Rc<Connection>) -> After {
+/// Serves a connection that has something to read until it is idle again, or over.
+pub async fn serve(connection: &Rc<Connection>, state: State) -> State {
     let mut buffers = connection.worker.take_buffers();
     connection
         .input
         .borrow_mut()
         .lend(std::mem::take(&mut buffers.input));
-    let after = exchanges(connection, &mut buffers).await;
+    let state = exchanges(connection, &mut buffers, state).await;
     buffers.input = connection.input.borrow_mut().reclaim();
     connection.worker.give_buffers(buffers);
-    after
+    state
 }
 
-async fn exchanges(connection: &Rc<Connection>, buffers: &mut Buffers) -> After {
+async fn exchanges(connection: &Rc<Connection>, buffers: &mut Buffers, mut state: State) -> State {
     loop {
-        let next = match read_head(connection, buffers).await {
-            Head::Idle => return After::Idle,
-            Head::Closed => After::Close,
-            Head::Complete { started } => exchange(connection, buffers, started, None).await,
+        state = match read_head(connection, buffers).await {
+            Head::Nothing => return state.on(Event::Nothing),
+            Head::Gone => return state.on(Event::Gone),
+            Head::Complete { started } => exchange(connection, buffers, started, state, None).await,
             Head::Refused { started, error } => {
-                exchange(connection, buffers, started, Some(error)).await
+                exchange(connection, buffers, started, state, Some(error)).await
             }
         };
-        if next == After::Close {
-            if h1_write::flush(connection, &mut buffers.output)
-                .await
-                .is_ok()
-            {
-                linger(connection).await;
-            }
-            return After::Close;
+        if state != State::Idle {
+            break;
         }
+        // The next head may be here already.
+        state = state.on(Event::Begun);
     }
+    if state == State::Lingering {
+        let flushed = h1_write::flush(connection, &mut buffers.output).await;
+        state = state.on(match flushed {
+            Ok(()) => linger(connection).await,
+            Err(_) => Event::Gone,
+        });
+    }
+    state
 }
 
 /// One request and its response.
@@ -71,8 +74,9 @@ async fn exchange(
     connection: &Rc<Connection>,
     buffers: &mut Buffers,
     started: Instant,
+    state: State,
     refused: Option<Refusal>,
-) -> After {
+) -> State {
     connection.requests.set(connection.requests.get() + 1);
     let snapshot = connection.listening.snapshot();
     let Buffers { head, output, .. } = buffers;
@@ -89,8 +93,12 @@ async fn exchange(
         Err(refusal) => (None, Some(refusal)),
     };
     let framed = body.is_some();
-    let persistent =
-        refusal.is_none() && is_persistent(connection, head, &snapshot.generation.limits);
+    let state = state.on(match refusal {
+        Some(_) => Event::Refused,
+        None => Event::Parsed {
+            keep: may_go_on(connection, head, &snapshot.generation.limits),
+        },
+    });
     let version = head.version;
     let is_head = head.method == Method::Head;
     let peer = connection.info.peer.ip();
@@ -108,33 +116,34 @@ async fn exchange(
     x.why = answer.response.why.or(x.why);
     // Taken so that a body nobody read can be drained here.
     let unread = x.body.take();
-    let keep = persistent
-        && !answer.response.close
-        && connection.worker.phase.get() == Phase::Serving
-        && connection.listening.is_current()
-        && (!framed
-            || progress.complete.get()
-            || can_drain(connection, &progress, unread.as_deref()));
+    let state = state.on(Event::Answered {
+        keep: !answer.response.close && !connection.is_ending(),
+        unread: left_unread(framed, &progress, unread.as_deref()),
+    });
     let options = h1_write::Options {
         version,
         is_head,
-        keep,
+        keep: state.is_kept(),
         server: snapshot.generation.server_header.as_deref(),
     };
     let status = answer.response.status;
     let sent = h1_write::write(connection, output, &mut answer.response, &options).await;
     finish(&answer, &mut x, &sent, status, &progress);
-    if !keep || !sent.complete {
-        return After::Close;
-    }
-    if !framed || progress.complete.get() {
-        return After::Idle;
+    let state = state.on(sent.event);
+    if state != State::Draining {
+        return state;
     }
     // The client may be waiting for the answer before it sends the rest.
-    match h1_write::flush(connection, output).await {
+    state.on(match h1_write::flush(connection, output).await {
         Ok(()) => drain(connection, unread).await,
-        Err(_) => After::Close,
-    }
+        Err(_) => Event::Gone,
+    })
+}
+
+/// Whether the client and our limits want the connection to go on.
+fn may_go_on(connection: &Connection, head: &RequestHead, limits: &Limits) -> bool {
+    let most = limits.requests_per_connection;
+    (most == 0 || connection.requests.get() < most) && is_persistent(head.version, &head.headers)
 }
 
 async fn answer<'t>(
@@ -176,39 +185,36 @@ async fn answer<'t>(
     .await
 }
 
-/// Whether what is left of a body nobody read is little and on its way.
-fn can_drain(
-    connection: &Connection,
-    progress: &BodyProgress,
-    unread: Option<&dyn BodyStream>,
-) -> bool {
-    if progress.failed.get().is_some() || progress.expects_continue.get() {
-        return false;
+/// What is left of the content, which `unread` reads if nobody has taken it.
+fn left_unread(framed: bool, progress: &BodyProgress, unread: Option<&dyn BodyStream>) -> Unread {
+    if !framed || progress.complete.get() {
+        return Unread::Nothing;
     }
-    let here = connection.input.borrow().filled().len() as u64;
+    if progress.failed.get().is_some() || progress.expects_continue.get() {
+        return Unread::Lost;
+    }
     match unread.map(BodyStream::length) {
-        Some(Some(left)) => left <= here.max(DRAINED_MAX as u64),
-        Some(None) => true,
-        // A handler has it, or dropped it half-read.
-        None => false,
+        Some(Some(left)) => Unread::Length(left),
+        Some(None) => Unread::Chunked,
+        None => Unread::Lost,
     }
 }
 
 /// Reads what is left of a body nobody wanted, to keep its connection.
-async fn drain(connection: &Rc<Connection>, unread: Option<Box<dyn BodyStream>>) -> After {
+async fn drain(connection: &Rc<Connection>, unread: Option<Box<dyn BodyStream>>) -> Event {
     let Some(mut body) = unread else {
-        return After::Close;
+        return Event::Enough;
     };
     let mut drained = 0;
     while drained <= DRAINED_MAX {
         match body.chunk().await {
-            Some(Ok(piece)) => drained += piece.len(),
-            None => return After::Idle,
-            Some(Err(_)) => return After::Close,
+            Some(Ok(piece)) => drained += piece.len() as u64,
+            None => return Event::Drained,
+            Some(Err(_)) => return Event::Enough,
         }
     }
     debug!(peer = %connection.info.peer, "closed a connection with too much unread content");
-    After::Close
+    Event::Enough
 }
 
 fn finish(
@@ -233,9 +239,9 @@ fn finish(
 }
 
 /// Ends our direction and reads what the client still sends, for a while.
-async fn linger(connection: &Rc<Connection>) {
+async fn linger(connection: &Rc<Connection>) -> Event {
     if connection.transport.shutdown_write().is_err() {
-        return;
+        return Event::Gone;
     }
     connection.read_deadline.set(LINGER);
     let mut drained = 0;
@@ -248,7 +254,8 @@ async fn linger(connection: &Rc<Connection>) {
                 let all = input.filled().len();
                 input.consume(all);
             }
-            Ok(_) | Err(_) => return,
+            Ok(_) | Err(_) => return Event::Gone,
         }
     }
+    Event::Enough
 }

@@ -10,7 +10,6 @@ use super::h1_write;
 use super::snapshot::Snapshot;
 use crate::clock;
 use crate::exchange::{Response, Why};
-use crate::generation::Limits;
 use crate::http::h1::ParseError;
 use crate::http::h1::framing::{Framing, request_framing};
 use crate::http::h1::head::HeadLimits;
@@ -22,9 +21,9 @@ pub(super) enum Head {
         started: Instant,
     },
     /// Nothing there, and nothing begun.
-    Idle,
+    Nothing,
     /// The client has ended.
-    Closed,
+    Gone,
     /// Refused, with the reason.
     Refused {
         started: Instant,
@@ -57,7 +56,7 @@ pub(super) async fn read_head(connection: &Rc<Connection>, buffers: &mut Buffers
             .await
             .is_err()
         {
-            return Head::Closed;
+            return Head::Gone;
         }
         let begun = started.is_some();
         let mut armed = false;
@@ -80,9 +79,9 @@ pub(super) async fn read_head(connection: &Rc<Connection>, buffers: &mut Buffers
         })
         .await;
         match (filled, started) {
-            (None, _) => return Head::Idle,
+            (None, _) => return Head::Nothing,
             (Some(Ok(0) | Err(Why::ClientAbort)), _) | (Some(Err(_)), None) => {
-                return Head::Closed;
+                return Head::Gone;
             }
             (Some(Ok(_)), _) => {}
             (Some(Err(why)), Some(started)) => {
@@ -210,21 +209,6 @@ fn remove_hop_by_hop(headers: &mut Headers) {
     } else {
         headers.set(&name::CONNECTION, options);
     }
-}
-
-/// Whether the client and our limits want the connection to go on (RFC 9112 §9.3).
-pub(super) fn is_persistent(connection: &Connection, head: &RequestHead, limits: &Limits) -> bool {
-    let most = limits.requests_per_connection;
-    if most != 0 && connection.requests.get() >= most {
-        return false;
-    }
-    if !head.headers.contains(&name::CONNECTION) {
-        return head.version != Version::Http10;
-    }
-    if head.headers.has_token(&name::CONNECTION, "close") {
-        return false;
-    }
-    head.version != Version::Http10 || head.headers.has_token(&name::CONNECTION, "keep-alive")
 }
 
 /// A body that broke its framing or its limits makes any answer to it void.

@@ -11,6 +11,7 @@ use super::dispatch::poll_chunk;
 use crate::exchange::{Body, BodyError, BodyStream, FileSlice, Part, Response, Why};
 use crate::http::h1::chunked::{CHUNK_END, write_chunk_head, write_last};
 use crate::http::h1::encode::{BodyLength, ConnectionOption, HeadOptions, write_response_head};
+use crate::http::h1::state::Event;
 use crate::http::{StatusCode, Version};
 use crate::sys::transport::More;
 
@@ -35,13 +36,13 @@ pub struct Options<'a> {
 }
 
 /// What became of a response.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sent {
-    /// Bytes of content that went out.
+    /// Bytes of content that went out, or wait in the output.
     pub body: u64,
-    /// All of it did (or waits in the output), and the connection can go on.
-    pub complete: bool,
-    /// Why not.
+    /// What this means for the connection.
+    pub event: Event,
+    /// Why it was not all.
     pub why: Option<Why>,
 }
 
@@ -92,32 +93,25 @@ pub async fn write(
                     let end = tunnel.run(Rc::clone(&connection.transport), early).await;
                     Sent {
                         body: end.sent,
-                        complete: false,
+                        event: Event::SentLast,
                         why: end.why,
                     }
                 }
-                Err(why) => Sent {
-                    body: 0,
-                    complete: false,
-                    why: Some(why),
-                },
+                Err(why) => Sent::cut(0, why),
             };
         }
     };
     match result {
-        Ok(()) => {
-            let mut done = done(connection, output, sent).await;
-            done.complete &= !until_close;
-            done
-        }
+        Ok(()) if until_close => Sent {
+            body: sent,
+            event: Event::SentLast,
+            why: None,
+        },
+        Ok(()) => done(connection, output, sent).await,
         Err(why) => {
             // What is half-sent must not look whole: nothing more is written.
             output.clear();
-            Sent {
-                body: sent,
-                complete: false,
-                why: Some(why),
-            }
+            Sent::cut(sent, why)
         }
     }
 }
@@ -126,16 +120,27 @@ async fn done(connection: &Rc<Connection>, output: &mut Vec<u8>, body: u64) -> S
     if output.len() > GATHERED_MAX
         && let Err(why) = flush(connection, output).await
     {
-        return Sent {
-            body,
-            complete: false,
-            why: Some(why),
-        };
+        return Sent::cut(body, why);
     }
     Sent {
         body,
-        complete: true,
+        event: Event::Sent,
         why: None,
+    }
+}
+
+impl Sent {
+    /// It broke off after so many bytes of content.
+    const fn cut(body: u64, why: Why) -> Self {
+        let event = match why {
+            Why::ClientAbort | Why::WriteTimeout | Why::DrainTimeout => Event::Gone,
+            _ => Event::SentLast,
+        };
+        Self {
+            body,
+            event,
+            why: Some(why),
+        }
     }
 }
 

@@ -8,5 +8,6 @@ pub mod framing;
 pub mod head;
 pub mod response;
 mod scan;
+pub mod state;
 
 pub use error::ParseError;
