@@ -8,7 +8,6 @@ use bytes::{Buf, Bytes};
 
 use super::connect::Connection;
 use super::outgoing::{Outgoing, SendError, Waits};
-use super::pool::Keeper;
 use crate::exchange::{BodyError, BodyStream, Why};
 use crate::http::Headers;
 use crate::http::h1::chunked::Decoder;
@@ -27,7 +26,6 @@ const COPIED_MAX: usize = 8 * 1024;
 pub(super) struct UpstreamBody {
     /// `None` once the body has ended, in whatever way.
     connection: Option<Connection>,
-    keeper: Keeper,
     /// Read and not yet passed on.
     input: Bytes,
     left: Left,
@@ -48,7 +46,6 @@ pub(super) struct UpstreamBody {
 #[derive(Debug)]
 pub(super) struct Start {
     pub(super) connection: Connection,
-    pub(super) keeper: Keeper,
     /// What has been read behind the head.
     pub(super) input: Bytes,
     pub(super) framing: Framing,
@@ -81,7 +78,6 @@ impl UpstreamBody {
     pub(super) fn new(start: Start) -> Self {
         Self {
             connection: Some(start.connection),
-            keeper: start.keeper,
             input: start.input,
             left: match start.framing {
                 Framing::None | Framing::Length(0) => Left::Nothing,
@@ -232,7 +228,7 @@ impl UpstreamBody {
             && self.reusable
             && self.upload.is_none()
         {
-            self.keeper.keep(connection);
+            connection.keep();
         }
     }
 }

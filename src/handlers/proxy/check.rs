@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::upstream::{Endpoint, EndpointState, Place};
+use super::endpoint::{Endpoint, EndpointState, Place};
 use crate::build::Probe;
 use crate::handlers::checking;
 
@@ -28,7 +28,7 @@ pub(super) struct HealthCheck {
 pub(super) struct Check {
     upstream: Arc<str>,
     endpoint: Arc<str>,
-    authority: Box<str>,
+    authority: Arc<str>,
     place: Arc<Place>,
     how: Arc<HealthCheck>,
     state: Arc<EndpointState>,
@@ -39,7 +39,7 @@ impl Check {
         Self {
             upstream: Arc::clone(upstream),
             endpoint: Arc::clone(&endpoint.name),
-            authority: endpoint.authority.clone(),
+            authority: Arc::clone(&endpoint.authority),
             place: Arc::clone(&endpoint.place),
             how: Arc::clone(how),
             state: Arc::clone(&endpoint.state),

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
 
+use super::lease::Lease;
 use super::pool::IdleList;
+use super::view::Refused;
 use crate::exchange::{Deadline, Deadlines, Why};
 use crate::handlers::address::Destination;
 use crate::sys::transport::Transport;
@@ -15,7 +17,8 @@ use crate::sys::transport::Transport;
 /// timeout.
 const ADDRESSES_TRIED_MAX: usize = 3;
 
-/// A connection to an endpoint, in use by one exchange. Dropping it closes it.
+/// A connection to an endpoint, in use by one exchange. Dropping it closes it;
+/// [`Self::keep`] gives it back.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) transport: Transport,
@@ -25,6 +28,61 @@ pub(super) struct Connection {
     pub(super) home: Rc<IdleList>,
     /// It has served an exchange before.
     pub(super) reused: bool,
+    /// What this use of the endpoint counts, and whom to tell how it went.
+    pub(super) lease: Lease,
+}
+
+/// A connection that nobody uses yet, or any more.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) transport: Transport,
+    pub(super) deadline: Deadline,
+    pub(super) home: Rc<IdleList>,
+}
+
+impl Opened {
+    /// In use from now on.
+    pub(super) fn lent(self, lease: Lease, reused: bool) -> Connection {
+        let Self {
+            transport,
+            deadline,
+            home,
+        } = self;
+        Connection {
+            transport,
+            deadline,
+            home,
+            reused,
+            lease,
+        }
+    }
+}
+
+impl Connection {
+    /// Gives it back at the clean end of an answer, with nothing left on it in either direction;
+    /// it is kept for another exchange, or closed if enough are kept.
+    pub(super) fn keep(self) {
+        let Self {
+            transport,
+            deadline,
+            home,
+            lease,
+            ..
+        } = self;
+        let opened = Opened {
+            transport,
+            deadline,
+            home,
+        };
+        lease.view.keep(opened);
+    }
+
+    /// A new connection in place of a kept one that had ended meanwhile: to the same endpoint,
+    /// under the same lease.
+    pub(super) async fn renew(self) -> Result<Self, Refused> {
+        let Self { lease, .. } = self;
+        lease.connect().await
+    }
 }
 
 /// Why there is no connection.
@@ -40,7 +98,7 @@ pub(super) async fn connect(
     lists: &[Rc<IdleList>],
     deadlines: &Rc<Deadlines>,
     timeout: Duration,
-) -> Result<Connection, ConnectError> {
+) -> Result<Opened, ConnectError> {
     let deadline = deadlines.register();
     let mut failed = ConnectError {
         why: Why::NoEndpoint,
@@ -50,11 +108,10 @@ pub(super) async fn connect(
         deadline.set(timeout);
         match deadline.limit(open(&home.destination)).await {
             Ok(Ok(transport)) => {
-                return Ok(Connection {
+                return Ok(Opened {
                     transport,
                     deadline,
                     home: Rc::clone(home),
-                    reused: false,
                 });
             }
             Ok(Err(error)) => failed = error.into(),

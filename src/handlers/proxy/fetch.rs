@@ -7,15 +7,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::ENDPOINTS_TRIED_MAX;
 use super::call::{Call, CallError};
-use super::connect::connect;
+use super::connect::Connection;
+use super::endpoint::EndpointId;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
-use super::pool::{EndpointView, Keeper, Pool, View, take_idle};
+use super::pool::Pool;
 use super::request::{body_length, write_asked};
 use super::response::{Asked, respond};
-use super::upstream::{Endpoint, Upstream};
+use super::upstream::Upstream;
+use super::view::{Affinity, View};
+use super::{ENDPOINTS_TRIED_MAX, Failed, failed};
+use crate::clock;
 use crate::exchange::{
     BodyStream, Deadlines, Fetch, Fetcher, LocalBoxFuture, Response, Why, WorkerLocals,
 };
@@ -33,7 +36,7 @@ struct Asks(Arc<Upstream>);
 struct Errand {
     upstream: Arc<Upstream>,
     view: Rc<View>,
-    keeper: Keeper,
+    pool: Rc<Pool>,
     deadlines: Rc<Deadlines>,
     request: RequestHead,
     body: Bytes,
@@ -51,7 +54,7 @@ impl Fetch for Asks {
         let errand = Errand {
             upstream: Arc::clone(&self.0),
             view: pool.view(&self.0, locals),
-            keeper: Keeper::new(pool, self.0.keep_alive, locals),
+            pool,
             deadlines: Rc::clone(&locals.deadlines),
             request,
             body,
@@ -68,85 +71,75 @@ impl Fetch for Asks {
 impl Errand {
     /// Tries endpoints until one can be connected to; what it answers is the answer.
     async fn run(&self) -> Result<Response, Why> {
-        let mut tried = SmallVec::<[usize; ENDPOINTS_TRIED_MAX]>::new();
+        let mut tried = SmallVec::<[EndpointId; ENDPOINTS_TRIED_MAX]>::new();
         let mut failed = Why::NoEndpoint;
+        let repeatable = self.request.method.is_idempotent();
+        let affinity = Affinity::default();
         while tried.len() < ENDPOINTS_TRIED_MAX {
-            let Some(index) = self.view.next(&self.upstream, &tried) else {
-                break;
+            let leased = self.view.lease(&affinity, &tried, repeatable);
+            let refused = match leased.await {
+                Ok(connection) => match self.ask(connection).await {
+                    Err(Failed::Connect(refused)) => refused,
+                    Err(Failed::Upstream(why) | Failed::Client(why)) => return Err(why),
+                    Ok(response) => return Ok(response),
+                },
+                Err(refused) => refused,
             };
-            let (Some(endpoint), Some(server)) = (
-                self.view.endpoint(index),
-                self.upstream.endpoints.get(index),
-            ) else {
-                break;
-            };
-            tried.push(index);
-            match self.ask(endpoint, server).await {
-                Err(why @ (Why::ConnectRefused | Why::ConnectFailed | Why::ConnectTimeout)) => {
-                    failed = why;
-                }
-                done => return done,
+            if refused.endpoint.is_some() || tried.is_empty() {
+                failed = refused.why;
             }
+            let Some(endpoint) = refused.endpoint else {
+                break;
+            };
+            tried.push(endpoint.id);
         }
         Err(failed)
     }
 
     /// Asks one endpoint, once more on a new connection if a kept one had ended meanwhile.
-    async fn ask(&self, endpoint: &EndpointView, server: &Endpoint) -> Result<Response, Why> {
-        let lists = endpoint.lists(&self.keeper.pool, server);
-        let repeatable = self.request.method.is_idempotent();
-        let mut kept = take_idle(lists, !repeatable);
+    async fn ask(&self, mut connection: Connection) -> Result<Response, Failed> {
         loop {
-            let connection = if let Some(connection) = kept.take() {
-                connection
-            } else {
-                let timeout = self.upstream.timeouts.connect;
-                let made = connect(lists, &self.deadlines, timeout).await;
-                made.map_err(|error| error.why)
-                    .inspect(|_| endpoint.welcome())
-                    .inspect_err(|_| endpoint.avoid())?
-            };
-            let reused = connection.reused;
-            let mut call = Call::new(
-                connection,
-                self.outgoing(server),
-                Incoming::new(self.keeper.pool.buffers.take()),
-            );
-            match call.answer(&self.upstream.timeouts).await {
-                Ok(()) => return self.answered(call),
-                // It had ended before our request came.
-                Err(CallError::Unanswered) if reused && repeatable => {}
-                Err(CallError::Unanswered) => return Err(Why::UpstreamReset),
-                Err(CallError::BadHead(_)) => return Err(Why::UpstreamBadHead),
-                Err(CallError::Client(why) | CallError::Upstream(why)) => return Err(why),
+            let began = clock::now();
+            let outgoing = self.outgoing(connection.lease.authority());
+            let incoming = Incoming::new(self.pool.buffers.take());
+            let mut call = Call::new(connection, outgoing, incoming);
+            let answer = call.answer(&self.upstream.timeouts).await;
+            let stale = call.connection.reused && self.request.method.is_idempotent();
+            if stale && answer == Err(CallError::Unanswered) {
+                connection = call.connection.renew().await.map_err(Failed::Connect)?;
+                continue;
             }
+            let witness = call.connection.lease.witness();
+            let status = call.incoming.head.status;
+            let answered = answer.and_then(|()| self.answered(call));
+            return match answered {
+                Ok(response) => {
+                    witness.answered(status, clock::now().saturating_duration_since(began));
+                    Ok(response)
+                }
+                Err(error) => Err(failed(&witness, error)),
+            };
         }
     }
 
-    fn outgoing(&self, server: &Endpoint) -> Outgoing {
+    fn outgoing(&self, authority: &str) -> Outgoing {
         let given = (!self.body.is_empty()).then_some(&self.body);
         let length = body_length(&self.request, given.map(|body| Some(body.len() as u64)));
-        let mut head = self.keeper.pool.buffers.take();
+        let mut head = self.pool.buffers.take();
         let keep_alive = self.upstream.keep_alive.max_idle > 0;
-        write_asked(
-            &mut head,
-            &self.request,
-            &server.authority,
-            length,
-            keep_alive,
-        );
+        write_asked(&mut head, &self.request, authority, length, keep_alive);
         let body = given.map(|body| Box::new(body.clone()) as Box<dyn BodyStream>);
         Outgoing::new(head, body, length)
     }
 
-    fn answered(&self, call: Call) -> Result<Response, Why> {
+    fn answered(&self, call: Call) -> Result<Response, CallError> {
         let asked = Asked {
             request: &self.request,
             upstream: &self.upstream,
             upgrade: false,
-            keeper: self.keeper.clone(),
+            pool: Rc::clone(&self.pool),
         };
-        respond(call, asked).map_err(|_| Why::UpstreamBadHead)
+        respond(call, asked).map_err(CallError::BadHead)
     }
 }
 

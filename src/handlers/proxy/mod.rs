@@ -1,7 +1,7 @@
 //! The reverse proxy: a request goes out to an endpoint of an upstream, its answer comes back.
 //!
 //! ```text
-//!            Proxy::handle ── whose turn? ──▶ pool (idle connections, rotation) · connect
+//!            Proxy::handle ── whose turn? ──▶ view (endpoints, balance) · pool · connect
 //!                 │
 //!   x.body ──▶ outgoing ──▶ ┌──────┐
 //!   request ─▶ (head)       │ call │ both directions at the same time
@@ -19,8 +19,10 @@ mod buffers;
 mod call;
 mod check;
 mod connect;
+mod endpoint;
 mod fetch;
 mod incoming;
+mod lease;
 mod outgoing;
 mod pool;
 mod request;
@@ -29,22 +31,26 @@ mod settings;
 mod tunnel;
 mod upstream;
 mod upstream_settings;
+mod view;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use smallvec::SmallVec;
-use tracing::warn;
 
 use self::call::{Call, CallError};
-use self::connect::{ConnectError, Connection, connect};
+use self::connect::Connection;
+use self::endpoint::EndpointId;
 use self::incoming::Incoming;
+use self::lease::Witness;
 use self::outgoing::Outgoing;
-use self::pool::{EndpointView, IdleList, Keeper, Pool, View, take_idle};
+use self::pool::Pool;
 use self::request::{Outward, body_length, may_upgrade, write_head};
 use self::response::{Asked, respond};
 use self::settings::Rewriting;
-use self::upstream::Endpoint;
+use self::view::{Refused, View};
+use crate::clock;
 use crate::exchange::{Exchange, Response, UpstreamTrail, Why};
 use crate::http::StatusCode;
 use crate::http::h1::encode::BodyLength;
@@ -69,7 +75,7 @@ pub struct Proxy {
 struct Passage<'p> {
     proxy: &'p Proxy,
     view: Rc<View>,
-    keeper: Keeper,
+    pool: Rc<Pool>,
     length: BodyLength,
     upgrade: bool,
     /// Taken from try to try.
@@ -79,7 +85,7 @@ struct Passage<'p> {
 /// Why a try came to nothing.
 enum Failed {
     /// No connection: another endpoint may be tried.
-    Connect(Why),
+    Connect(Refused),
     /// The client's body broke off.
     Client(Why),
     /// It is not safe, or of no use, to try again.
@@ -100,7 +106,7 @@ impl Proxy {
         let upgrade = may_upgrade(x.request, body.is_some());
         let mut passage = Passage {
             proxy: self,
-            keeper: Keeper::new(pool, self.upstream.keep_alive, x.locals),
+            pool,
             view,
             length,
             upgrade,
@@ -109,7 +115,7 @@ impl Proxy {
         match passage.pass(x).await {
             Ok(response) => response,
             Err(Failed::Client(why)) => Response::error(StatusCode::BAD_REQUEST, why).closing(),
-            Err(Failed::Connect(why) | Failed::Upstream(why)) => {
+            Err(Failed::Connect(Refused { why, .. }) | Failed::Upstream(why)) => {
                 Response::error(status_of(why), why)
             }
         }
@@ -130,98 +136,68 @@ const fn status_of(why: Why) -> StatusCode {
 impl Passage<'_> {
     /// Tries endpoints until one answers, or the failure is not one that another could mend.
     async fn pass(&mut self, x: &mut Exchange<'_>) -> Result<Response, Failed> {
-        let mut tried = SmallVec::<[usize; ENDPOINTS_TRIED_MAX]>::new();
-        let mut failed = Failed::Upstream(Why::NoEndpoint);
+        let mut tried = SmallVec::<[EndpointId; ENDPOINTS_TRIED_MAX]>::new();
+        let mut failed = Why::NoEndpoint;
         let view = Rc::clone(&self.view);
+        let affinity = view.affinity(x);
         while tried.len() < ENDPOINTS_TRIED_MAX {
-            let Some(index) = view.next(&self.proxy.upstream, &tried) else {
-                break;
+            let repeatable = self.is_repeatable(x);
+            let refused = match view.lease(&affinity, &tried, repeatable).await {
+                Ok(connection) => {
+                    note_try(x, connection.lease.name());
+                    match self.try_connection(x, connection).await {
+                        Err(Failed::Connect(refused)) => refused,
+                        done => return done,
+                    }
+                }
+                Err(refused) => {
+                    if let Some(endpoint) = &refused.endpoint {
+                        note_try(x, &endpoint.name);
+                    }
+                    refused
+                }
             };
-            let (Some(endpoint), Some(server)) = (
-                view.endpoint(index),
-                self.proxy.upstream.endpoints.get(index),
-            ) else {
-                break;
-            };
-            tried.push(index);
-            trail(x, |trail| {
-                trail.tries += 1;
-                trail.endpoint = Rc::clone(&endpoint.name);
-            });
-            match self.try_endpoint(x, endpoint, server).await {
-                Err(Failed::Connect(why)) => failed = Failed::Connect(why),
-                done => return done,
+            // Why the last one failed says more than that none is left.
+            if refused.endpoint.is_some() || tried.is_empty() {
+                failed = refused.why;
             }
+            let Some(endpoint) = refused.endpoint else {
+                break;
+            };
+            tried.push(endpoint.id);
         }
-        Err(failed)
+        Err(Failed::Upstream(failed))
     }
 
-    /// Tries one endpoint: on a kept connection, and once more on a new one if the kept one had
-    /// ended meanwhile and the request can be sent again.
-    async fn try_endpoint(
+    /// Tries one endpoint: on the connection that was given, and once more on a new one if that
+    /// was a kept one, had ended meanwhile, and the request can be sent again.
+    async fn try_connection(
         &mut self,
         x: &mut Exchange<'_>,
-        endpoint: &EndpointView,
-        server: &Endpoint,
+        mut connection: Connection,
     ) -> Result<Response, Failed> {
-        let lists = endpoint.lists(&self.keeper.pool, server);
-        let mut kept = take_idle(lists, !self.is_repeatable(x));
         loop {
-            let connection = match kept.take() {
-                Some(connection) => connection,
-                None => self.connect(x, endpoint, lists).await?,
-            };
-            let reused = connection.reused;
-            let mut call = self.call(x, server, connection);
+            let began = clock::now();
+            let mut call = self.call(x, connection);
             let result = call.answer(&self.proxy.upstream.timeouts).await;
-            let stale = reused && Self::is_stale(x, &call, result);
-            if stale {
-                self.take_back(call);
+            if call.connection.reused && Self::is_stale(x, &call, result) {
+                let ended = self.take_back(call);
+                connection = ended.renew().await.map_err(Failed::Connect)?;
                 continue;
             }
             return match result {
-                Ok(()) => self.answered(x, endpoint, call),
-                Err(error) => Err(failed(x, &self.view, endpoint, error)),
+                Ok(()) => self.answered(x, call, began),
+                Err(error) => Err(failed(&call.connection.lease.witness(), error)),
             };
-        }
-    }
-
-    async fn connect(
-        &self,
-        x: &mut Exchange<'_>,
-        endpoint: &EndpointView,
-        lists: &[Rc<IdleList>],
-    ) -> Result<Connection, Failed> {
-        let timeout = self.proxy.upstream.timeouts.connect;
-        match connect(lists, &x.locals.deadlines, timeout).await {
-            Ok(connection) => {
-                endpoint.welcome();
-                Ok(connection)
-            }
-            Err(ConnectError { why, error }) => {
-                endpoint.avoid();
-                if endpoint.may_complain() {
-                    let error = error.as_ref().map(tracing::field::display);
-                    let (upstream, endpoint) = (&*self.view.name, &*endpoint.name);
-                    warn!(
-                        upstream,
-                        endpoint,
-                        why = why.as_str(),
-                        error,
-                        "cannot connect"
-                    );
-                }
-                Err(Failed::Connect(why))
-            }
         }
     }
 
     /// Puts the request on a connection.
-    fn call(&mut self, x: &mut Exchange<'_>, server: &Endpoint, connection: Connection) -> Call {
+    fn call(&mut self, x: &mut Exchange<'_>, connection: Connection) -> Call {
         let elapsed = x.elapsed();
         trail(x, |trail| trail.connected = Some(elapsed));
         let upstream = &self.proxy.upstream;
-        let buffers = &self.keeper.pool.buffers;
+        let buffers = &self.pool.buffers;
         let mut outgoing = self
             .outgoing
             .take()
@@ -233,7 +209,7 @@ impl Passage<'_> {
         head.clear();
         let outward = Outward {
             rewriting: &self.proxy.rewriting,
-            authority: &server.authority,
+            authority: connection.lease.authority(),
             body: self.length,
             upgrade: self.upgrade,
             keep_alive: upstream.keep_alive.max_idle > 0,
@@ -262,60 +238,62 @@ impl Passage<'_> {
         }
     }
 
-    /// Takes back what the next try needs of one that failed.
-    fn take_back(&mut self, call: Call) {
+    /// Takes back what the next try needs of one that failed; the connection that had ended.
+    fn take_back(&mut self, call: Call) -> Connection {
         let Call {
+            connection,
             mut outgoing,
             incoming,
             ..
         } = call;
         outgoing.rewind();
         self.outgoing = Some(outgoing);
-        self.keeper.pool.buffers.give(incoming.into_buffer());
+        self.pool.buffers.give(incoming.into_buffer());
+        connection
     }
 
     fn answered(
         &self,
         x: &mut Exchange<'_>,
-        endpoint: &EndpointView,
         call: Call,
+        began: Instant,
     ) -> Result<Response, Failed> {
         let (elapsed, status) = (x.elapsed(), call.incoming.head.status);
         trail(x, |trail| {
             trail.first_byte = Some(elapsed);
             trail.status = Some(status.code());
         });
+        let witness = call.connection.lease.witness();
         let asked = Asked {
             request: x.request,
             upstream: &self.proxy.upstream,
             upgrade: self.upgrade,
-            keeper: self.keeper.clone(),
+            pool: Rc::clone(&self.pool),
         };
-        respond(call, asked)
-            .map_err(|error| failed(x, &self.view, endpoint, CallError::BadHead(error)))
+        let response =
+            respond(call, asked).map_err(|error| failed(&witness, CallError::BadHead(error)))?;
+        witness.answered(status, clock::now().saturating_duration_since(began));
+        Ok(response)
     }
 }
 
-/// What a failed call comes to, logged at a bounded rate.
-fn failed(x: &Exchange<'_>, view: &View, endpoint: &EndpointView, error: CallError) -> Failed {
+/// What a failed call comes to; the endpoint is told.
+fn failed(witness: &Witness, error: CallError) -> Failed {
     let (why, reason) = match error {
         CallError::Client(why) => return Failed::Client(why),
         CallError::Unanswered => (Why::UpstreamReset, "closed without an answer"),
         CallError::BadHead(error) => (Why::UpstreamBadHead, error.reason()),
         CallError::Upstream(why) => (why, "did not answer"),
     };
-    if endpoint.may_complain() {
-        let (upstream, endpoint, route) = (&*view.name, &*endpoint.name, x.route);
-        warn!(
-            upstream,
-            endpoint,
-            route,
-            why = why.as_str(),
-            reason,
-            "upstream failed"
-        );
-    }
+    witness.failed(why, reason);
     Failed::Upstream(why)
+}
+
+fn note_try(x: &mut Exchange<'_>, endpoint: &Rc<str>) {
+    trail(x, |trail| {
+        trail.tries += 1;
+        trail.endpoint = Rc::clone(endpoint);
+    });
 }
 
 fn trail(x: &mut Exchange<'_>, change: impl FnOnce(&mut UpstreamTrail)) {

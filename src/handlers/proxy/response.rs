@@ -1,11 +1,13 @@
 //! The answer of an upstream as a response of ours: what is kept, and how its body comes.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::body::{Start, UpstreamBody};
 use super::call::Call;
-use super::pool::Keeper;
+use super::pool::Pool;
 use super::request::write_via;
 use super::tunnel::Upgraded;
 use super::upstream::{Timeouts, Upstream};
@@ -22,7 +24,7 @@ pub(super) struct Asked<'a> {
     pub(super) upstream: &'a Upstream,
     /// The request asked to leave HTTP, and this was passed on.
     pub(super) upgrade: bool,
-    pub(super) keeper: Keeper,
+    pub(super) pool: Rc<Pool>,
 }
 
 /// Makes the response of a call whose answer has its head.
@@ -90,10 +92,8 @@ fn body(
     response.headers = std::mem::take(&mut incoming.head.headers);
     let sent = outgoing.is_done();
     let mut reusable = persistent && !refused && framing != Framing::UntilClose;
-    let Asked {
-        upstream, keeper, ..
-    } = asked;
-    keeper.pool.buffers.give(outgoing.take_head());
+    let Asked { upstream, pool, .. } = asked;
+    pool.buffers.give(outgoing.take_head());
     // An upload that goes on, and is wanted, needs someone to poll it.
     let awaits_upload = !sent && !refused && persistent && response.status.code() < 400;
     let whole = if awaits_upload {
@@ -105,19 +105,18 @@ fn body(
     if let Some((content, clean_end)) = whole {
         response.body = content.into();
         if reusable && sent && clean_end {
-            keeper.keep(connection);
+            connection.keep();
         }
-        keeper.pool.buffers.give(incoming.into_buffer());
+        pool.buffers.give(incoming.into_buffer());
         return Ok(());
     }
     let input = Bytes::copy_from_slice(incoming.rest());
-    keeper.pool.buffers.give(incoming.into_buffer());
+    pool.buffers.give(incoming.into_buffer());
     if framing == Framing::None {
         reusable &= input.is_empty();
     }
     response.body = Body::Stream(Box::new(UpstreamBody::new(Start {
         connection,
-        keeper,
         input,
         framing,
         idle_timeout: upstream.timeouts.idle,
@@ -212,7 +211,7 @@ fn switch(call: Call, asked: Asked<'_>) -> Result<Response, ParseError> {
         .join(&b", "[..]);
     clean(&mut response.headers, incoming.head.version, false);
     response.headers.append(&name::UPGRADE, protocols);
-    let pool = asked.keeper.pool;
+    let pool = asked.pool;
     let early = incoming.rest().to_vec();
     pool.buffers.give(outgoing.take_head());
     pool.buffers.give(incoming.into_buffer());

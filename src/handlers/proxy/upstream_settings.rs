@@ -9,7 +9,8 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeseria
 use toml::Spanned;
 
 use super::check::HealthCheck;
-use super::upstream::{Endpoint, KeepAlive, Timeouts, Upstream};
+use super::endpoint::Endpoint;
+use super::upstream::{KeepAlive, Timeouts, Upstream};
 use crate::build::{
     BuildContext, HumanDuration, Kind, ParseContext, Problem, Section, Settings, Span, keys,
 };
