@@ -3,6 +3,7 @@
 use std::any::{Any, TypeId};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -104,6 +105,18 @@ pub trait Probe: Send + Sync + fmt::Debug {
 }
 
 impl ParseContext<'_> {
+    /// Reports a value that cannot be.
+    pub fn refuse(
+        &mut self,
+        section: &super::Section<'_>,
+        at: Range<usize>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        let problem = Problem::error("E0002", section.at(at), message);
+        self.problems.push(problem.hint(hint));
+    }
+
     /// Checks that an upstream of this name exists; reports it with the nearest name if not.
     pub fn upstream(
         &mut self,

@@ -12,6 +12,7 @@ pub mod regex;
 pub mod section;
 mod settings;
 pub mod sink;
+mod statuses;
 pub mod units;
 pub mod wording;
 pub mod words;
@@ -28,6 +29,7 @@ pub use rates::{ByteRate, Percent, Rate};
 pub use regex::Regex;
 pub use section::Section;
 pub use sink::{MemorySinks, Sink, SinkTarget, Sinks};
+pub use statuses::Statuses;
 pub use units::{ByteSize, HumanDuration};
 pub use words::Network;
 

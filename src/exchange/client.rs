@@ -42,13 +42,31 @@ pub fn is_trusted(ip: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|net| net.contains(&ip))
 }
 
+/// Whether the nearest proxy was asked by `https`. To be believed of trusted peers only.
+pub fn forwarded_https(headers: &Headers) -> bool {
+    let last = headers.list(&name::FORWARDED).last();
+    let scheme = match last.and_then(|element| parameter(element, b"proto=")) {
+        Some(scheme) => Some(scheme),
+        None => headers.list(&name::X_FORWARDED_PROTO).last(),
+    };
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"))
+}
+
 fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
+    parse_hop(parameter(element, b"for=")?)
+}
+
+/// A parameter of an element of `Forwarded` (RFC 7239 §4).
+fn parameter<'e>(element: &'e [u8], name: &[u8]) -> Option<&'e [u8]> {
     element.split(|&byte| byte == b';').find_map(|pair| {
-        let pair = pair.trim_ascii();
-        let value = pair
-            .get(4..)
-            .filter(|_| pair[..4].eq_ignore_ascii_case(b"for="))?;
-        parse_hop(value.trim_ascii())
+        let (start, value) = pair.trim_ascii().split_at_checked(name.len())?;
+        let value = start
+            .eq_ignore_ascii_case(name)
+            .then(|| value.trim_ascii())?;
+        let unquoted = value
+            .strip_prefix(b"\"")
+            .and_then(|value| value.strip_suffix(b"\""));
+        Some(unquoted.unwrap_or(value))
     })
 }
 
@@ -106,5 +124,26 @@ mod tests {
             "203.0.113.7",
         );
         check("10.0.0.1", &name::FORWARDED, "x", "10.0.0.1");
+    }
+
+    #[test]
+    fn the_nearest_proxy_tells_the_scheme() {
+        let check = |fields: &[(&HeaderName, &str)], expected: bool| {
+            let mut headers = Headers::new();
+            for (name, value) in fields {
+                headers.append(name, value);
+            }
+            assert_eq!(forwarded_https(&headers), expected, "{fields:?}");
+        };
+        let (proto, forwarded) = (&name::X_FORWARDED_PROTO, &name::FORWARDED);
+        check(&[], false);
+        check(&[(proto, "https")], true);
+        check(&[(proto, "https, http")], false);
+        check(&[(proto, "HTTPS")], true);
+        check(&[(forwarded, "for=1.1.1.1;proto=https")], true);
+        check(&[(forwarded, "for=1.1.1.1;Proto=\"https\"")], true);
+        check(&[(forwarded, "proto=https, for=1.1.1.1")], false);
+        check(&[(forwarded, "proto=http"), (proto, "https")], false);
+        check(&[(forwarded, "for=1.1.1.1"), (proto, "https")], true);
     }
 }

@@ -35,7 +35,7 @@ pub use locals::{Flush, WorkerLocals};
 pub use outcome::{Outcome, Why};
 pub use params::Params;
 pub use response::Response;
-pub use template::{LogTemplate, Template};
+pub use template::{LogTemplate, ResponseTemplate, Template};
 pub use variable::Variable;
 
 use crate::http::RequestHead;
@@ -103,6 +103,17 @@ impl<'a> Exchange<'a> {
             facts: None,
             draining: false,
         }
+    }
+
+    /// Whether the client's side is encrypted: here, or before a trusted proxy that says so.
+    pub fn is_secure(&self) -> bool {
+        self.connection.secure
+            || (self.trusted_peer && client::forwarded_https(&self.request.headers))
+    }
+
+    /// `http` or `https`, as the client knows it.
+    pub fn scheme(&self) -> &'static str {
+        if self.is_secure() { "https" } else { "http" }
     }
 
     /// How long the exchange has lasted.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::{Exchange, Response};
 use crate::http::StatusCode;
 
 /// What [`super::Middleware::on_complete`] learns.
@@ -17,6 +18,19 @@ pub struct Outcome {
     pub duration: Duration,
     /// Why it went wrong, if it did. The same word as in the log and in metrics.
     pub why: Option<Why>,
+}
+
+impl Outcome {
+    /// What is known when the response is ready and unsent.
+    pub fn so_far(x: &Exchange<'_>, response: &Response) -> Self {
+        Self {
+            status: Some(response.status),
+            body_sent: 0,
+            body_received: 0,
+            duration: x.elapsed(),
+            why: response.why.or(x.why),
+        }
+    }
 }
 
 macro_rules! whys {

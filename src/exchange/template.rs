@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
+use super::variable::Moment;
 use super::{Escape, Exchange, Outcome, Variable};
 
 /// A text with variables. Braces themselves are written twice: `{{`, `}}`.
@@ -19,6 +20,11 @@ enum Piece {
     Text(Box<[u8]>),
     Variable(Variable),
 }
+
+/// A text with variables of which some are known only once there is a response. What renders it
+/// is [`Template::render_at`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResponseTemplate(pub Template);
 
 /// A text with variables of which some are known only once the exchange is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +40,7 @@ const TEXT_BYTES_MAX: usize = 1 << 20;
 
 impl Template {
     /// Reads a text with variables.
-    fn read(text: &str, with_outcome: bool) -> Result<Self, TemplateError> {
+    fn read(text: &str, moment: Moment) -> Result<Self, TemplateError> {
         if text.len() > TEXT_BYTES_MAX {
             return Err(TemplateError(format!(
                 "the text is longer than {TEXT_BYTES_MAX} bytes\nput it into a file"
@@ -59,7 +65,7 @@ impl Template {
                             .to_owned(),
                     ));
                 };
-                let variable = variable(name, with_outcome)?;
+                let variable = variable(name, moment)?;
                 template.pieces.push(Piece::Variable(variable));
                 tail
             } else {
@@ -141,11 +147,22 @@ impl Template {
 
     /// Appends the text, with the values of its variables escaped.
     pub fn render(&self, x: &Exchange<'_>, escape: Escape, out: &mut Vec<u8>) {
+        self.render_at(x, None, escape, out);
+    }
+
+    /// The same, with what is known of the response.
+    pub fn render_at(
+        &self,
+        x: &Exchange<'_>,
+        outcome: Option<&Outcome>,
+        escape: Escape,
+        out: &mut Vec<u8>,
+    ) {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text),
                 Piece::Variable(variable) => {
-                    variable.value(x, None, |value| escape.write(value, out));
+                    variable.value(x, outcome, |value| escape.write(value, out));
                 }
             }
         }
@@ -209,23 +226,35 @@ impl LogTemplate {
     }
 }
 
-fn variable(name: &str, with_outcome: bool) -> Result<Variable, TemplateError> {
+fn variable(name: &str, moment: Moment) -> Result<Variable, TemplateError> {
     let variable = Variable::parse(name)
         .map_err(|hint| TemplateError(format!("there is no variable `{{{name}}}`\n{hint}")))?;
-    if variable.needs_outcome() && !with_outcome {
-        return Err(TemplateError(format!(
-            "`{{{name}}}` is not known before the exchange is over\n\
-             only the format of `access_log` can name it"
-        )));
-    }
-    Ok(variable)
+    let known_at = variable.known_at();
+    let (until, who) = match known_at {
+        _ if known_at <= moment => return Ok(variable),
+        Moment::Request | Moment::Response => {
+            ("there is a response", "what is made for the response")
+        }
+        Moment::End => ("the exchange is over", "the format of `access_log`"),
+    };
+    Err(TemplateError(format!(
+        "`{{{name}}}` is not known before {until}\nonly {who} can name it"
+    )))
 }
 
 impl FromStr for Template {
     type Err = TemplateError;
 
     fn from_str(text: &str) -> Result<Self, TemplateError> {
-        Self::read(text, false)
+        Self::read(text, Moment::Request)
+    }
+}
+
+impl FromStr for ResponseTemplate {
+    type Err = TemplateError;
+
+    fn from_str(text: &str) -> Result<Self, TemplateError> {
+        Template::read(text, Moment::Response).map(Self)
     }
 }
 
@@ -233,7 +262,7 @@ impl FromStr for LogTemplate {
     type Err = TemplateError;
 
     fn from_str(text: &str) -> Result<Self, TemplateError> {
-        Template::read(text, true).map(Self)
+        Template::read(text, Moment::End).map(Self)
     }
 }
 

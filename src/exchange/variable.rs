@@ -35,6 +35,7 @@ pub enum Variable {
     ResponseBytes,
     ResponseDurationMs,
     ResponseDurationUs,
+    ResponseReason,
     ResponseStatus,
     ResponseWhy,
     RouteName,
@@ -47,6 +48,18 @@ pub enum Variable {
     UpstreamName,
     UpstreamStatus,
     UpstreamTries,
+    User,
+}
+
+/// How far an exchange has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Moment {
+    /// The head of the request is there.
+    Request,
+    /// The head of the response is there, unsent.
+    Response,
+    /// It is over.
+    End,
 }
 
 use Variable as V;
@@ -110,6 +123,11 @@ pub const KNOWN: &[(&str, Variable, &str)] = &[
         V::ResponseDurationUs,
         "microseconds",
     ),
+    (
+        "response.reason",
+        V::ResponseReason,
+        "the status in words: `Not Found`",
+    ),
     ("response.status", V::ResponseStatus, "the status"),
     (
         "response.why",
@@ -150,6 +168,7 @@ pub const KNOWN: &[(&str, Variable, &str)] = &[
         V::UpstreamTries,
         "how many endpoints were tried",
     ),
+    ("user", V::User, "who the client proved to be"),
 ];
 
 /// What may stand in front of a name of one's own, and what it is.
@@ -186,22 +205,23 @@ impl Variable {
         }
     }
 
-    /// Whether it is known only once the exchange is over.
-    pub fn needs_outcome(&self) -> bool {
-        matches!(
-            self,
+    /// From when on it is known.
+    pub fn known_at(&self) -> Moment {
+        match self {
             Self::RequestBytes
-                | Self::ResponseBytes
-                | Self::ResponseDurationMs
-                | Self::ResponseDurationUs
-                | Self::ResponseStatus
-                | Self::ResponseWhy
-                | Self::UpstreamEndpoint
-                | Self::UpstreamFirstByteMs
-                | Self::UpstreamName
-                | Self::UpstreamStatus
-                | Self::UpstreamTries
-        )
+            | Self::ResponseBytes
+            | Self::ResponseDurationMs
+            | Self::ResponseDurationUs => Moment::End,
+            Self::ResponseReason
+            | Self::ResponseStatus
+            | Self::ResponseWhy
+            | Self::UpstreamEndpoint
+            | Self::UpstreamFirstByteMs
+            | Self::UpstreamName
+            | Self::UpstreamStatus
+            | Self::UpstreamTries => Moment::Response,
+            _ => Moment::Request,
+        }
     }
 
     /// The nearest known name, or the kinds there are.
@@ -238,7 +258,7 @@ impl Variable {
             Self::RequestMethod => write(x.request.method.as_str().as_bytes()),
             Self::RequestPath => write(x.request.target.path()),
             Self::RequestQuery => give(x.request.target.query().map(str::as_bytes), write),
-            Self::RequestScheme => write(x.connection.scheme().as_bytes()),
+            Self::RequestScheme => write(x.scheme().as_bytes()),
             Self::RequestUri => write(x.request.target.raw().as_bytes()),
             Self::RequestVersion => write(x.request.version.as_str().as_bytes()),
             Self::RouteName => write(x.route.as_bytes()),
@@ -246,6 +266,7 @@ impl Variable {
             Self::TimeClf => write(&date::clf(clock::unix_now().as_secs())),
             Self::TimeRfc3339 => write(&date::rfc3339_bytes(clock::unix_now())),
             Self::TimeUnix => number(clock::unix_now().as_secs(), write),
+            Self::User => give(user(x), write),
             _ => self.value_of_outcome(x, outcome, write),
         }
     }
@@ -263,6 +284,12 @@ impl Variable {
             Self::ResponseBytes => number(outcome.body_sent, write),
             Self::ResponseDurationMs => millis(outcome.duration, write),
             Self::ResponseDurationUs => number(outcome.duration.as_micros(), write),
+            Self::ResponseReason => {
+                give(
+                    outcome.status.map(|status| status.reason().as_bytes()),
+                    write,
+                );
+            }
             Self::ResponseStatus => count(outcome.status.map(StatusCode::code), write),
             Self::ResponseWhy => give(outcome.why.map(|why| why.as_str().as_bytes()), write),
             Self::UpstreamEndpoint => give(upstream.map(|trail| trail.endpoint.as_bytes()), write),
@@ -345,6 +372,11 @@ fn ipv4(address: Ipv4Addr, write: impl FnOnce(&[u8])) {
         }
     }
     write(text.get(..length).unwrap_or_default());
+}
+
+fn user<'x>(x: &'x Exchange<'_>) -> Option<&'x [u8]> {
+    let facts = x.facts.as_deref()?;
+    facts.user.as_deref().map(str::as_bytes)
 }
 
 fn cookie<'x>(x: &'x Exchange<'_>, wanted: &str) -> Option<&'x [u8]> {

@@ -3,6 +3,7 @@
 mod access_log;
 mod compression;
 mod cors;
+mod headers;
 mod request_id;
 
 use crate::build::Kind;
@@ -13,6 +14,7 @@ pub const REGISTRY: &[Kind<Box<dyn Middleware>>] = &[
     access_log::KIND,
     compression::KIND,
     cors::KIND,
+    headers::KIND,
     request_id::KIND,
 ];
 

@@ -37,9 +37,17 @@ fn mistakes_name_the_way_out() {
     check_error("a}b", "a `}` closes no variable\nwrite `}}` for a brace");
     check_error(
         "{response.status}",
-        "`{response.status}` is not known before the exchange is over\n\
+        "`{response.status}` is not known before there is a response\n\
+         only what is made for the response can name it",
+    );
+    check_error(
+        "{response.bytes}",
+        "`{response.bytes}` is not known before the exchange is over\n\
          only the format of `access_log` can name it",
     );
+    let of_response = "{response.status}{upstream.name}".parse::<ResponseTemplate>();
+    assert!(of_response.is_ok());
+    assert!("{response.bytes}".parse::<ResponseTemplate>().is_err());
     let error = "{zzz}".parse::<Template>().unwrap_err().to_string();
     assert!(error.contains("a brace itself is written twice"), "{error}");
     let long = "a".repeat(TEXT_BYTES_MAX + 1);
