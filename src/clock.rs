@@ -46,6 +46,13 @@ pub fn uptime() -> Duration {
     now().saturating_duration_since(started)
 }
 
+/// The processor time that all threads of the process have spent.
+pub fn processor_time() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    // A processor time before zero there is not.
+    Duration::try_from(spent).unwrap_or_default()
+}
+
 /// Forgets the reading: the next use reads the clock.
 pub fn invalidate() {
     READING.set(None);

@@ -38,6 +38,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("mimalloc", &["main.rs"]),
     ("mime_guess", &["http/mime.rs"]),
     ("notify", &["daemon/watcher.rs"]),
+    ("prometheus_client", &["handlers/metrics/"]),
     ("regex", &["build/regex.rs", "build/mod.rs"]),
     ("sd_notify", &["daemon/systemd.rs"]),
     ("signal_hook", &["daemon/signals.rs"]),

@@ -164,6 +164,7 @@ fn rule(position: usize) -> Rule {
             name: path.into(),
             chain: Chain::default(),
             handler: Handler::NotFound,
+            numbers: None,
         }),
     }
 }

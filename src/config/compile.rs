@@ -124,6 +124,9 @@ impl Compiler<'_, '_> {
         let model = self.model;
         let mut chains: HashMap<&[usize], Chain> = HashMap::new();
         let mut routes = Vec::with_capacity(model.routes.len());
+        // Numbers that nothing can read are not counted.
+        let read = |route: &Route| route.handler.kind.name == handlers::metrics::KIND.name;
+        let counted = model.routes.iter().any(read);
         for route in &model.routes {
             let handler = self.build(&route.handler);
             // Routes with the same middleware share one chain.
@@ -139,6 +142,7 @@ impl Compiler<'_, '_> {
                     name: Arc::clone(&route.name),
                     chain,
                     handler,
+                    numbers: counted.then(|| self.cx.carry_over.metrics.routes.keep(&route.name)),
                 }));
             }
         }

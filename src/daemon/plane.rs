@@ -20,6 +20,7 @@ use crate::build::problem::Severity;
 use crate::clock;
 use crate::config::{self, Loaded, Report};
 use crate::generation::Generation;
+use crate::telemetry::{Count, Metrics};
 
 /// How long threads may take to end once they have nothing left to do.
 const END_TIMEOUT: Duration = Duration::from_millis(500);
@@ -28,6 +29,7 @@ const END_TIMEOUT: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Plane {
     loader: Loader,
+    reloads: Reloads,
     logging: Logging,
     listening: Listening,
     watcher: Watcher,
@@ -44,6 +46,13 @@ pub(super) struct Plane {
     cut: u64,
     ready: Option<Ready>,
     background: Option<Background>,
+}
+
+/// How reloads went.
+#[derive(Debug)]
+struct Reloads {
+    published: Count,
+    refused: Count,
 }
 
 /// What is done when the first generation is served.
@@ -73,8 +82,11 @@ impl Plane {
         workers: Workers,
     ) -> Self {
         log_warnings(&current.warnings);
+        loader.metrics().set_workers(workers.counters());
+        let reloads = Reloads::new(loader.metrics());
         Self {
             loader,
+            reloads,
             logging,
             listening,
             watcher,
@@ -198,6 +210,7 @@ impl Plane {
                 errors.join("; ")
             }
         };
+        self.reloads.refused.add(0, 1);
         error!("the configuration was refused ({reason}): kept generation {current}");
         systemd::ready(&self.status(&format!("; reload refused: {reason}")));
         Event::NotPrepared
@@ -257,6 +270,7 @@ impl Plane {
                 background.ready();
             }
         } else {
+            self.reloads.published.add(0, 1);
             info!("reloaded: serving generation {generation}");
             systemd::ready(&self.status(""));
         }
@@ -312,6 +326,22 @@ impl Plane {
             }
         }
         if failed { Ended::Failed } else { Ended::Well }
+    }
+}
+
+impl Reloads {
+    fn new(metrics: &Metrics) -> Self {
+        let count = |result: &str| {
+            metrics.count(
+                "httpserverd_reloads_total",
+                "Reloads of the configuration, by how they ended.",
+                vec![("result", result.into())],
+            )
+        };
+        Self {
+            published: count("published"),
+            refused: count("refused"),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::build::{CarryOver, Sinks};
 use crate::config::model::{Level, LogFormat, LogOutput, Rotation};
 use crate::config::{self, Inputs, Loaded, Main, Model, Report, Surroundings};
 use crate::generation::Generation;
+use crate::telemetry::Metrics;
 
 /// Where the configuration is.
 #[derive(Debug, Clone)]
@@ -105,6 +106,11 @@ impl Loader {
                 Err(Refusal::System(errors))
             }
         }
+    }
+
+    /// The numbers of every generation.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.carry_over.metrics
     }
 
     /// The file that names all others, if there is one.

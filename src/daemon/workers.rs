@@ -119,6 +119,12 @@ impl Workers {
         self.alive.recv_timeout(within) == Err(RecvTimeoutError::Disconnected)
     }
 
+    /// What each counts, by number.
+    pub(super) fn counters(&self) -> Vec<Arc<WorkerCounters>> {
+        let counters = |worker: &Worker| Arc::clone(&worker.counters);
+        self.list.iter().map(counters).collect()
+    }
+
     /// How many connections are open.
     pub(super) fn connections(&self) -> u64 {
         let open = |worker: &Worker| worker.counters.connections_open.get();

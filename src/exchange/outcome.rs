@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Exchange, Response};
 use crate::http::StatusCode;
+use crate::telemetry::WHYS_MAX;
 
 /// What [`super::Middleware::on_complete`] learns.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ impl Outcome {
     }
 }
 
+const _: () = assert!(Why::ALL.len() <= WHYS_MAX, "every word has a counter");
+
 macro_rules! whys {
     ($($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)*) => {
         /// Why a request was refused or an exchange failed: a closed vocabulary, for the access
@@ -43,6 +46,11 @@ macro_rules! whys {
         impl Why {
             /// Every word, in order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// Its place in [`Self::ALL`].
+            pub const fn number(self) -> usize {
+                self as usize
+            }
 
             /// The word.
             pub const fn as_str(self) -> &'static str {
@@ -129,4 +137,6 @@ whys! {
     BodyTruncated = "body_truncated",
     /// A middleware refused the request (limits, access rules).
     Refused = "refused",
+    /// The exchange took longer than `timeout` allows; 504 behind an upstream, 503 otherwise.
+    ExchangeTimeout = "exchange_timeout",
 }

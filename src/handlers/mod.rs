@@ -3,6 +3,7 @@
 mod address;
 mod checking;
 pub mod health;
+pub mod metrics;
 pub mod proxy;
 pub mod redirect;
 pub mod respond;
@@ -12,6 +13,7 @@ use crate::build::Kind;
 use crate::exchange::{Exchange, Response, Why};
 use crate::http::StatusCode;
 use health::Health;
+use metrics::Metrics;
 use proxy::Proxy;
 pub use proxy::UPSTREAM;
 use redirect::Redirect;
@@ -21,6 +23,7 @@ use static_files::StaticFiles;
 /// Every kind of handler, sorted by name: the keys a `[[route]]` may hold one of.
 pub const REGISTRY: &[Kind<Handler>] = &[
     health::KIND,
+    metrics::KIND,
     proxy::KIND,
     redirect::KIND,
     respond::KIND,
@@ -32,6 +35,8 @@ pub const REGISTRY: &[Kind<Handler>] = &[
 pub enum Handler {
     /// Health of the daemon.
     Health(Box<Health>),
+    /// What the daemon counts.
+    Metrics(Box<Metrics>),
     /// An upstream.
     Proxy(Box<Proxy>),
     /// Somewhere else.
@@ -49,6 +54,7 @@ impl Handler {
     pub async fn handle(&self, x: &mut Exchange<'_>) -> Response {
         match self {
             Self::Health(health) => health.handle(x),
+            Self::Metrics(metrics) => metrics.handle(x).await,
             Self::Proxy(proxy) => proxy.handle(x).await,
             Self::Redirect(redirect) => redirect.handle(x),
             Self::Respond(respond) => respond.handle(x),

@@ -111,7 +111,7 @@ pub fn language_quality(headers: &Headers, tag: &str) -> Quality {
 
 /// Splits a list member into what is weighed and its weight. Parameters before `q` stay with
 /// what is weighed. `None` if the weight is none: such a member says nothing.
-fn weighted(member: &[u8]) -> Option<(&[u8], Quality)> {
+pub fn weighted(member: &[u8]) -> Option<(&[u8], Quality)> {
     let mut end = member.len();
     while let Some(at) = member.get(..end)?.iter().rposition(|&byte| byte == b';') {
         let parameter = member.get(at + 1..end)?.trim_ascii();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::chain::Chain;
 use crate::handlers::Handler;
+use crate::telemetry::RouteNumbers;
 
 /// A chain of middleware around a handler.
 #[derive(Debug)]
@@ -14,4 +15,6 @@ pub struct Route {
     pub chain: Chain,
     /// What makes the response.
     pub handler: Handler,
+    /// What is counted of it, where something can read that.
+    pub numbers: Option<Arc<RouteNumbers>>,
 }

@@ -26,6 +26,7 @@ pub(super) fn rule(pattern: &str) -> Rule {
             name: Arc::from(pattern),
             chain: Chain::default(),
             handler: Handler::NotFound,
+            numbers: None,
         }),
     }
 }

@@ -15,6 +15,7 @@ use crate::exchange::{BodyError, BodyStream, Exchange, Outcome, Response, Why};
 use crate::http::{StatusCode, name};
 use crate::routing::chain::{Chain, Entered};
 use crate::routing::table::Found;
+use crate::telemetry::RouteNumbers;
 
 /// An answer, and the chain that must hear how it ended.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub struct Answer<'t> {
     pub response: Response,
     chain: &'t Chain,
     entered: Entered,
+    numbers: Option<&'t RouteNumbers>,
 }
 
 impl Answer<'_> {
@@ -32,6 +34,14 @@ impl Answer<'_> {
         if let Some(status) = outcome.status {
             let class = usize::from(status.code() / 100).clamp(1, 5) - 1;
             x.locals.counters.responses[class].add(1);
+            if let Some(numbers) = self.numbers {
+                numbers.observe(x.locals.worker, class, outcome.duration);
+            }
+        }
+        if let Some(why) = outcome.why
+            && let Some(counter) = x.locals.counters.whys.of(why.number())
+        {
+            counter.add(1);
         }
         self.chain.on_complete(self.entered, x, outcome);
     }
@@ -45,14 +55,15 @@ pub async fn dispatch<'t>(
     gone: impl FnMut(&mut Context<'_>) -> Poll<Why>,
 ) -> Answer<'t> {
     let found = snapshot.table.find(x.request, &mut x.params);
-    let chain = match &found {
+    let (chain, numbers) = match &found {
         Found::Route(route) | Found::Options(route, _) => {
             x.route = &route.name;
-            &route.chain
+            (&route.chain, route.numbers.as_deref())
         }
-        Found::MethodNotAllowed(_) | Found::NotFound => snapshot.table.misses(),
+        Found::MethodNotAllowed(_) | Found::NotFound => (snapshot.table.misses(), None),
     };
-    run(x, chain, Inner::Found(found), gone).await
+    let answer = run(x, chain, Inner::Found(found), gone).await;
+    Answer { numbers, ..answer }
 }
 
 /// Sends a response that was decided before any route, through the chain of refused requests.
@@ -135,6 +146,7 @@ async fn run<'t>(
         response,
         chain,
         entered,
+        numbers: None,
     }
 }
 

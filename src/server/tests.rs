@@ -96,6 +96,7 @@ fn generation(bind: Bind, chain: Chain) -> Generation {
         name: Arc::from("fragile"),
         chain,
         handler: Handler::NotFound,
+        numbers: None,
     };
     let rule = Rule {
         hosts: Vec::new(),

@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::thread::available_parallelism;
 
+use super::WorkerCounters;
+use super::routes::Routes;
+
 /// A name and a value. Values come from the configuration, never from the wire, so their number
 /// is bounded by its size.
 pub type Label = (&'static str, Box<str>);
 
 /// How many slots a number has, so that workers do not write one cache line: as many as cores,
 /// up to 64. More workers than that share a slot, which is slower and still right.
-static SLOTS: LazyLock<usize> =
+pub(super) static SLOTS: LazyLock<usize> =
     LazyLock::new(|| available_parallelism().map_or(1, usize::from).min(64));
 
 /// Every number there is, by name and labels.
@@ -21,7 +24,10 @@ static SLOTS: LazyLock<usize> =
 /// nobody counts with any more is forgotten when the numbers are next read.
 #[derive(Default)]
 pub struct Metrics {
+    /// What is counted of each route.
+    pub routes: Routes,
     families: Mutex<BTreeMap<&'static str, Family>>,
+    workers: Mutex<Vec<Arc<WorkerCounters>>>,
 }
 
 struct Family {
@@ -122,7 +128,18 @@ impl Metrics {
         Histogram { cells, bounds }
     }
 
-    /// Everything as it is now, by name. Numbers nobody counts with any more are forgotten.
+    /// These are the workers, by number.
+    pub fn set_workers(&self, workers: Vec<Arc<WorkerCounters>>) {
+        *self.workers.lock().unwrap_or_else(PoisonError::into_inner) = workers;
+    }
+
+    /// What each worker counts, by number.
+    pub fn workers(&self) -> Vec<Arc<WorkerCounters>> {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.clone()
+    }
+
+    /// Every named number as it is now, by name. Numbers nobody counts with any more are forgotten.
     pub fn read(&self) -> Vec<FamilyReading> {
         let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
         let read = families.iter_mut().map(|(&name, family)| {

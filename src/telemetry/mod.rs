@@ -1,10 +1,12 @@
 //! Counters: written by one worker each, summed only when read.
 
 pub mod metrics;
+pub mod routes;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use metrics::{Count, Gauge, Histogram, Metrics};
+pub use routes::RouteNumbers;
 
 /// A number that one thread writes and any thread reads.
 ///
@@ -55,4 +57,26 @@ pub struct WorkerCounters {
     pub requests_refused: Counter,
     /// Responses by class: 1xx … 5xx.
     pub responses: [Counter; 5],
+    /// Exchanges that went wrong, by the number of the reason.
+    pub whys: Whys,
+}
+
+/// How many reasons there may be. The vocabulary is checked against it when it is compiled.
+pub const WHYS_MAX: usize = 96;
+
+/// A counter for each reason why an exchange may go wrong.
+#[derive(Debug)]
+pub struct Whys([Counter; WHYS_MAX]);
+
+impl Default for Whys {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Counter::default()))
+    }
+}
+
+impl Whys {
+    /// The counter of a reason; `None` above [`WHYS_MAX`].
+    pub fn of(&self, why: usize) -> Option<&Counter> {
+        self.0.get(why)
+    }
 }

@@ -5,6 +5,7 @@ mod drain;
 mod exhaustion;
 mod limits;
 mod logging;
+mod metrics;
 mod middleware;
 mod proxy;
 mod reload;

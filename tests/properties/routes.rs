@@ -134,6 +134,7 @@ fn rule() -> impl Strategy<Value = Rule> {
                 name: Arc::from(""),
                 chain: Chain::default(),
                 handler: Handler::NotFound,
+                numbers: None,
             }),
         },
     )
@@ -148,6 +149,7 @@ fn rules() -> impl Strategy<Value = Vec<Rule>> {
                 name: Arc::from(position.to_string()),
                 chain: Chain::default(),
                 handler: Handler::NotFound,
+                numbers: None,
             });
         }
         rules

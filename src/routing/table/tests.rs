@@ -20,6 +20,7 @@ fn named(name: &str, mut rule: Rule) -> Rule {
         name: Arc::from(name),
         chain: Chain::default(),
         handler: crate::handlers::Handler::NotFound,
+        numbers: None,
     });
     rule
 }
