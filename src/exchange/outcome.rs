@@ -133,6 +133,8 @@ whys! {
     UpstreamReset = "upstream_reset",
     /// The endpoint's head broke the grammar or its limits; 502.
     UpstreamBadHead = "upstream_bad_head",
+    /// The request has been passed on by this process before; 508.
+    LoopDetected = "loop_detected",
     /// The endpoint's body ended early or broke its framing.
     BodyTruncated = "body_truncated",
     /// A middleware refused the request (limits, access rules).

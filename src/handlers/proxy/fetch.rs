@@ -153,7 +153,8 @@ mod tests {
     use crate::build::{BuildContext, CarryOver, ParseContext, Section};
     use crate::exchange::testing::{TestRequest, block_on};
     use crate::handlers::UPSTREAM;
-    use crate::http::{Method, name};
+    use crate::handlers::proxy::via::write_request_via;
+    use crate::http::{Method, Version, name};
 
     fn upstream(address: &str) -> Arc<Upstream> {
         let text = format!("servers = [\"{address}\"]");
@@ -202,8 +203,14 @@ mod tests {
         assert_eq!(&*fetched.content, b"no");
         let via = fetched.response.headers.get_str(&name::VIA);
         assert_eq!(via, Some("1.1 httpserverd"));
+        let mut own = Vec::new();
+        write_request_via(&mut own, Version::Http11);
+        let own = String::from_utf8(own).unwrap();
         assert_eq!(
-            answers.join().unwrap(),
+            answers
+                .join()
+                .unwrap()
+                .replace(&own, "Via: 1.1 httpserverd\r\n"),
             format!(
                 "POST /check?x=1 HTTP/1.1\r\nHost: {address}\r\nX-Forwarded-For: 192.0.2.7\r\n\
                  Cookie: a=b\r\nVia: 1.1 httpserverd\r\nContent-Length: 4\r\n\r\nbody"

@@ -49,6 +49,11 @@ impl Lease {
 }
 
 impl Witness {
+    /// What `Host` is when the request names the upstream instead of the site.
+    pub(super) fn authority(&self) -> &str {
+        &self.endpoint.authority
+    }
+
     /// A head that can be trusted has come, `first_byte` after the try began.
     pub(super) fn answered(&self, _status: StatusCode, _first_byte: Duration) {
         self.endpoint.welcome();

@@ -19,10 +19,13 @@ mod buffers;
 mod call;
 mod check;
 mod connect;
+mod edits;
 mod endpoint;
 mod fetch;
+mod forwarded;
 mod incoming;
 mod lease;
+mod moved;
 mod outgoing;
 mod pool;
 mod request;
@@ -31,6 +34,7 @@ mod settings;
 mod tunnel;
 mod upstream;
 mod upstream_settings;
+mod via;
 mod view;
 
 use std::rc::Rc;
@@ -44,11 +48,13 @@ use self::connect::Connection;
 use self::endpoint::EndpointId;
 use self::incoming::Incoming;
 use self::lease::Witness;
+use self::moved::translate;
 use self::outgoing::Outgoing;
 use self::pool::Pool;
 use self::request::{Outward, body_length, may_upgrade, write_head};
 use self::response::{Asked, respond};
 use self::settings::Rewriting;
+use self::via::is_loop;
 use self::view::{Refused, View};
 use crate::clock;
 use crate::exchange::{Exchange, Response, UpstreamTrail, Why};
@@ -95,6 +101,9 @@ enum Failed {
 impl Proxy {
     /// Passes the request on; the response that comes back, or why none did.
     pub(super) async fn handle(&self, x: &mut Exchange<'_>) -> Response {
+        if is_loop(&x.request.headers) {
+            return Response::error(StatusCode::LOOP_DETECTED, Why::LoopDetected);
+        }
         let pool: Rc<Pool> = x.locals.keep();
         let view = pool.view(&self.upstream, x.locals);
         x.upstream = Some(Box::new(UpstreamTrail {
@@ -270,9 +279,12 @@ impl Passage<'_> {
             upgrade: self.upgrade,
             pool: Rc::clone(&self.pool),
         };
-        let response =
+        let mut response =
             respond(call, asked).map_err(|error| failed(&witness, CallError::BadHead(error)))?;
         witness.answered(status, clock::now().saturating_duration_since(began));
+        let rewriting = &self.proxy.rewriting;
+        translate(&mut response.headers, x, rewriting, witness.authority());
+        rewriting.answers.fields.apply(&mut response.headers, x);
         Ok(response)
     }
 }

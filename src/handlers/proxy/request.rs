@@ -1,17 +1,15 @@
 //! The head that goes out to an upstream: what is kept of the client's, what is said anew.
 
 use std::borrow::Cow;
-use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
 
-use super::settings::{ForwardedPolicy, HostPolicy, Rewriting};
-use crate::exchange::{ConnectionInfo, Exchange};
-use crate::http::h1::encode::{BodyLength, write_decimal, write_field, write_framing};
+use super::edits::Edits;
+use super::forwarded::{write_forwarded, write_standard};
+use super::settings::{HostPolicy, Rewriting};
+use super::via::write_request_via;
+use crate::exchange::Exchange;
+use crate::http::h1::encode::{BodyLength, write_field, write_framing};
 use crate::http::target::Form;
 use crate::http::{Headers, Method, RequestHead, Version, name};
-
-/// What we are called in `Via` (RFC 9110 §7.6.3).
-pub(super) const PSEUDONYM: &[u8] = b"httpserverd";
 
 /// What the head is made of, beside the request itself.
 #[derive(Debug)]
@@ -51,23 +49,31 @@ pub(super) fn write_head(out: &mut Vec<u8>, x: &Exchange<'_>, outward: &Outward<
     } = outward.rewriting;
     write_target(out, request, strip_prefix, add_prefix);
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    let asked_for = request.authority();
-    let host = match outward.rewriting.host {
-        HostPolicy::Preserve if !asked_for.is_empty() => asked_for,
-        HostPolicy::Preserve | HostPolicy::Upstream => outward.authority,
-    };
+    let host = told_host(outward.rewriting, request, outward.authority);
     write_field(out, b"Host", host.as_bytes());
-    write_kept(out, &request.headers, outward.body);
-    if outward.rewriting.forwarded != ForwardedPolicy::Off {
-        let believed = x.trusted_peer && outward.rewriting.forwarded == ForwardedPolicy::Append;
-        write_forwarded(out, x.connection, request, believed);
-    }
-    out.extend_from_slice(b"Via: ");
-    write_via(out, request.version);
-    out.extend_from_slice(b"\r\n");
+    let edits = &outward.rewriting.request_fields;
+    write_kept(out, &request.headers, outward.body, edits);
+    write_forwarded(out, x, outward.rewriting.forwarded);
+    write_standard(out, x, outward.rewriting.standard);
+    edits.write(out, x);
+    write_request_via(out, request.version);
     write_connection(out, &request.headers, outward);
     write_framing(out, outward.body);
     out.extend_from_slice(b"\r\n");
+}
+
+/// What the upstream is told in `Host`.
+pub(super) fn told_host<'h>(
+    rewriting: &'h Rewriting,
+    request: &'h RequestHead,
+    endpoint: &'h str,
+) -> &'h str {
+    let asked_for = request.authority();
+    match &rewriting.host {
+        HostPolicy::Preserve if !asked_for.is_empty() => asked_for,
+        HostPolicy::Preserve | HostPolicy::Upstream => endpoint,
+        HostPolicy::Fixed(host) => host,
+    }
 }
 
 /// Writes the head of a request of the server's own, its fields as they are but for those about
@@ -96,9 +102,7 @@ pub(super) fn write_asked(
         }
     }
     // Who asks itself shall notice.
-    out.extend_from_slice(b"Via: ");
-    write_via(out, request.version);
-    out.extend_from_slice(b"\r\n");
+    write_request_via(out, request.version);
     if !keep_alive {
         write_field(out, b"Connection", b"close");
     }
@@ -199,7 +203,7 @@ fn hex(digit: u8) -> Option<u8> {
         .and_then(|digit| u8::try_from(digit).ok())
 }
 
-fn write_kept(out: &mut Vec<u8>, headers: &Headers, body: BodyLength) {
+fn write_kept(out: &mut Vec<u8>, headers: &Headers, body: BodyLength, edits: &Edits) {
     let named_by_connection = headers.contains(&name::CONNECTION);
     for (name, value) in headers.iter() {
         let kept = match fate(name) {
@@ -207,7 +211,7 @@ fn write_kept(out: &mut Vec<u8>, headers: &Headers, body: BodyLength) {
             Fate::Trailer => body == BodyLength::Chunked,
             Fate::Ends | Fate::Forwarded => false,
         };
-        if kept {
+        if kept && !edits.takes(name) {
             write_field(out, name, value);
         }
     }
@@ -247,96 +251,6 @@ fn fate(field: &[u8]) -> Fate {
         _ => false,
     };
     if ends { Fate::Ends } else { Fate::Kept }
-}
-
-/// Says for whom, how and where the request came in. `believed`: behind what the peer says.
-fn write_forwarded(
-    out: &mut Vec<u8>,
-    connection: &ConnectionInfo,
-    request: &RequestHead,
-    believed: bool,
-) {
-    let headers = &request.headers;
-    let said = |name| headers.get_all(name).filter(|_| believed);
-    // The peer of a unix socket has no address to tell.
-    let peer = Some(connection.peer.ip()).filter(|ip| !ip.is_unspecified());
-    let mut hops = said(&name::X_FORWARDED_FOR).peekable();
-    if peer.is_some() || hops.peek().is_some() {
-        out.extend_from_slice(b"X-Forwarded-For: ");
-        write_list(out, hops);
-        if let Some(ip) = peer {
-            if !out.ends_with(b": ") {
-                out.extend_from_slice(b", ");
-            }
-            write_ip(out, ip.to_canonical());
-        }
-        out.extend_from_slice(b"\r\n");
-    }
-    let scheme = connection.scheme().as_bytes();
-    let scheme = said(&name::X_FORWARDED_PROTO).next().unwrap_or(scheme);
-    write_field(out, b"X-Forwarded-Proto", scheme);
-    let host = request.authority().as_bytes();
-    let host = said(&name::X_FORWARDED_HOST).next().unwrap_or(host);
-    if !host.is_empty() {
-        write_field(out, b"X-Forwarded-Host", host);
-    }
-    let mut elements = said(&name::FORWARDED).peekable();
-    if elements.peek().is_some() {
-        out.extend_from_slice(b"Forwarded: ");
-        write_list(out, elements);
-        write_element(out, connection.peer, connection.scheme());
-        out.extend_from_slice(b"\r\n");
-    }
-}
-
-/// Our own element of a `Forwarded` that is there already (RFC 7239 §4).
-fn write_element(out: &mut Vec<u8>, peer: SocketAddr, scheme: &str) {
-    out.extend_from_slice(b", for=");
-    match peer.ip().to_canonical() {
-        ip if ip.is_unspecified() => out.extend_from_slice(b"unknown"),
-        ip @ IpAddr::V4(_) => write_ip(out, ip),
-        ip @ IpAddr::V6(_) => {
-            out.extend_from_slice(b"\"[");
-            write_ip(out, ip);
-            out.extend_from_slice(b"]\"");
-        }
-    }
-    out.extend_from_slice(b";proto=");
-    out.extend_from_slice(scheme.as_bytes());
-}
-
-fn write_list<'v>(out: &mut Vec<u8>, values: impl Iterator<Item = &'v [u8]>) {
-    for (index, value) in values.enumerate() {
-        if index > 0 {
-            out.extend_from_slice(b", ");
-        }
-        out.extend_from_slice(value);
-    }
-}
-
-fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
-    match ip {
-        IpAddr::V4(ip) => {
-            for (index, octet) in ip.octets().into_iter().enumerate() {
-                if index > 0 {
-                    out.push(b'.');
-                }
-                write_decimal(out, u64::from(octet));
-            }
-        }
-        // Writing to memory cannot fail.
-        IpAddr::V6(ip) => drop(write!(out, "{ip}")),
-    }
-}
-
-/// `1.1 httpserverd`.
-pub(super) fn write_via(out: &mut Vec<u8>, received: Version) {
-    out.extend_from_slice(match received {
-        Version::Http10 => b"1.0 ",
-        Version::Http11 => b"1.1 ",
-        Version::Http2 => b"2.0 ",
-    });
-    out.extend_from_slice(PSEUDONYM);
 }
 
 /// The fields about our own connection to the upstream.

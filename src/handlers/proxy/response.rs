@@ -8,9 +8,9 @@ use smallvec::SmallVec;
 use super::body::{Start, UpstreamBody};
 use super::call::Call;
 use super::pool::Pool;
-use super::request::write_via;
 use super::tunnel::Upgraded;
 use super::upstream::{Timeouts, Upstream};
+use super::via::write_response_via;
 use crate::exchange::{Body, Response};
 use crate::http::h1::ParseError;
 use crate::http::h1::chunked::Decoder;
@@ -182,7 +182,7 @@ fn clean(headers: &mut Headers, version: Version, streamed: bool) {
         !ends && !options.iter().any(|option| is(option))
     });
     let mut via = Vec::with_capacity(16);
-    write_via(&mut via, version);
+    write_response_via(&mut via, version);
     headers.append(&name::VIA, via);
 }
 

@@ -1,14 +1,20 @@
 //! What a `proxy` table may say.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 use toml::Spanned;
 
 use super::Proxy;
+use super::edits::{self, Edits};
+use super::forwarded::{ForwardedPolicy, StandardPolicy};
+use super::moved::{Domain, Places};
 use super::upstream::Upstream;
 use crate::build::{BuildContext, Kind, ParseContext, Problem, Section, Settings, Span, keys};
 use crate::handlers::Handler;
+use crate::http::authority::is_host;
 
 /// A request passed on to an upstream.
 pub(in crate::handlers) const KIND: Kind<Handler> = Kind {
@@ -18,17 +24,40 @@ pub(in crate::handlers) const KIND: Kind<Handler> = Kind {
 upstream = "backend"
 strip_prefix = "/api"     # taken from the path
 add_prefix = "/v1"        # put before what is left
-host = "preserve"         # or "upstream": the address of the server
-forwarded = "append"      # to what a trusted proxy wrote; or "replace", "off"
+host = "preserve"         # or "upstream": the address of the server; or { fixed = "app" }
+forwarded = "append"      # X-Forwarded-*, to what a trusted proxy wrote; or "replace", "off"
+rfc7239 = "extend"        # Forwarded, if a trusted proxy wrote one; or "append", "replace", "off"
+locations = "rewrite"     # Location in the client's terms; or "keep"
+cookie_paths = "rewrite"  # the same for the Path of Set-Cookie
+cookie_domain = "keep"    # or "remove", or a name
+request_headers = { set = { X-Real-IP = "{client.ip}" }, remove = ["X-Debug"] }
+response_headers = { add = { X-Served-By = "{route.name}" }, remove = ["X-Powered-By"] }
 "#,
     keys: keys! {
         "upstream": "name", "which [upstream.NAME] is asked";
         "strip_prefix": "path" = "(nothing)", "taken from the path";
         "add_prefix": "path" = "(nothing)", "put before what is left of the path";
-        "host": "word" = r#""preserve""#,
-            "the `Host` that the upstream sees: the client's, or `upstream`, its own address";
+        "host": "word or table" = r#""preserve""#,
+            "the `Host` that the upstream sees: the client's, `upstream`, its own address, or \
+             `{ fixed = \"app\" }`";
         "forwarded": "word" = r#""append""#,
             "X-Forwarded-*: `append` to what a trusted proxy wrote, `replace` it, or `off`";
+        "rfc7239": "word" = "(as `forwarded`)",
+            "Forwarded: `extend` what a trusted proxy wrote, or `append`, `replace`, `off`";
+        "locations": "word" = r#""rewrite""#,
+            "Location and Content-Location: `rewrite` in the client's terms, or `keep`";
+        "cookie_paths": "word" = r#""rewrite""#, "the Path of Set-Cookie, likewise";
+        "cookie_domain": "word or name" = r#""keep""#,
+            "the Domain of Set-Cookie: `keep`, `remove`, or what to say instead";
+        "request_headers": "table" = "{}", "fields that the route edits on the way out";
+        "request_headers.set": "table of templates" = "{}",
+            "in place of the client's; a value that comes out empty sends none";
+        "request_headers.add": "table of templates" = "{}", "beside the client's";
+        "request_headers.remove": "list of names" = "[]", "fields of the client that end here";
+        "response_headers": "table" = "{}", "fields that the route edits on the way back";
+        "response_headers.set": "table of templates" = "{}", "in place of the upstream's";
+        "response_headers.add": "table of templates" = "{}", "beside the upstream's";
+        "response_headers.remove": "list of names" = "[]", "fields of the upstream that end here";
     },
     parse,
 };
@@ -46,30 +75,30 @@ struct Written {
     host: HostPolicy,
     #[serde(default)]
     forwarded: ForwardedPolicy,
+    #[serde(default)]
+    rfc7239: Option<StandardPolicy>,
+    #[serde(default)]
+    locations: Places,
+    #[serde(default)]
+    cookie_paths: Places,
+    #[serde(default)]
+    cookie_domain: Option<Spanned<String>>,
+    #[serde(default)]
+    request_headers: edits::Written,
+    #[serde(default)]
+    response_headers: edits::Written,
 }
 
 /// What the upstream is told in `Host`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum HostPolicy {
     /// What the client asked for.
     #[default]
     Preserve,
     /// The address of the endpoint.
     Upstream,
-}
-
-/// What the upstream is told in `X-Forwarded-For`, `-Proto` and `-Host`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum ForwardedPolicy {
-    /// The peer, behind what a trusted peer wrote; what any other wrote is dropped.
-    #[default]
-    Append,
-    /// The peer, whatever it wrote.
-    Replace,
-    /// Nothing; what the client wrote is dropped too.
-    Off,
+    /// This.
+    Fixed(Box<str>),
 }
 
 /// How a request is changed on its way.
@@ -81,6 +110,19 @@ pub(super) struct Rewriting {
     pub(super) add_prefix: Box<str>,
     pub(super) host: HostPolicy,
     pub(super) forwarded: ForwardedPolicy,
+    /// `Forwarded`.
+    pub(super) standard: StandardPolicy,
+    pub(super) request_fields: Edits,
+    pub(super) answers: Answers,
+}
+
+/// How an answer is changed on its way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Answers {
+    pub(super) locations: Places,
+    pub(super) cookie_paths: Places,
+    pub(super) cookie_domain: Domain,
+    pub(super) fields: Edits,
 }
 
 /// Read and right.
@@ -96,6 +138,21 @@ fn parse(section: &Section<'_>, cx: &mut ParseContext<'_>) -> Option<Box<dyn Set
     let upstream = cx.upstream(section, &written.upstream);
     let strip_prefix = prefix(section, cx, written.strip_prefix);
     let add_prefix = prefix(section, cx, written.add_prefix);
+    let before = cx.problems.len();
+    let standard = written.rfc7239.unwrap_or(match written.forwarded {
+        ForwardedPolicy::Append => StandardPolicy::Extend,
+        ForwardedPolicy::Replace | ForwardedPolicy::Off => StandardPolicy::Off,
+    });
+    let request_fields = written.request_headers.read(section, cx);
+    let answers = Answers {
+        locations: written.locations,
+        cookie_paths: written.cookie_paths,
+        cookie_domain: domain(section, cx, written.cookie_domain),
+        fields: written.response_headers.read(section, cx),
+    };
+    if cx.problems.len() > before {
+        return None;
+    }
     Some(Box::new(ProxySettings {
         upstream: upstream?,
         at: section.at(written.upstream.span()),
@@ -104,6 +161,9 @@ fn parse(section: &Section<'_>, cx: &mut ParseContext<'_>) -> Option<Box<dyn Set
             add_prefix: add_prefix?,
             host: written.host,
             forwarded: written.forwarded,
+            standard,
+            request_fields,
+            answers,
         },
     }))
 }
@@ -130,6 +190,71 @@ fn prefix(
         .hint("write it like \"/api\", percent-encoded where a path must be");
     cx.problems.push(problem);
     None
+}
+
+/// What becomes of the domain of cookies.
+fn domain(
+    section: &Section<'_>,
+    cx: &mut ParseContext<'_>,
+    value: Option<Spanned<String>>,
+) -> Domain {
+    let Some(value) = value else {
+        return Domain::default();
+    };
+    match value.get_ref().as_str() {
+        "keep" => Domain::Keep,
+        "remove" => Domain::Remove,
+        name if is_domain(name) => Domain::Name(name.into()),
+        other => {
+            let message = format!("{other:?} is not a domain");
+            let problem = Problem::error("E0002", section.at(value.span()), message);
+            cx.problems
+                .push(problem.hint("\"keep\", \"remove\", or a name like \"example.com\""));
+            Domain::default()
+        }
+    }
+}
+
+/// A dot at least, so that a misspelt `remove` is none.
+fn is_domain(name: &str) -> bool {
+    name.contains('.') && is_host(name.as_bytes()) && !name.contains([':', '[', ';', ','])
+}
+
+impl<'de> Deserialize<'de> for HostPolicy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            fixed: String,
+        }
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = HostPolicy;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"preserve\", \"upstream\" or { fixed = \"…\" }")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<HostPolicy, E> {
+                match text {
+                    "preserve" => Ok(HostPolicy::Preserve),
+                    "upstream" => Ok(HostPolicy::Upstream),
+                    other => Err(E::unknown_variant(other, &["preserve", "upstream"])),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HostPolicy, A::Error> {
+                let Table { fixed } = Table::deserialize(MapAccessDeserializer::new(map))?;
+                if fixed.is_empty() || !is_host(fixed.as_bytes()) {
+                    return Err(A::Error::custom(format!(
+                        "{fixed:?} is not a host\nwrite it like \"app.example.com\" or \"app:8080\""
+                    )));
+                }
+                Ok(HostPolicy::Fixed(fixed.into()))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 impl Settings<Handler> for ProxySettings {

@@ -1,5 +1,7 @@
 //! What goes out, byte by byte.
 
+use super::super::forwarded::{ForwardedPolicy, StandardPolicy};
+use super::super::settings::Answers;
 use super::*;
 use crate::exchange::testing::TestRequest;
 
@@ -9,6 +11,9 @@ fn rewriting(strip: &str, add: &str) -> Rewriting {
         add_prefix: add.into(),
         host: HostPolicy::Preserve,
         forwarded: ForwardedPolicy::Append,
+        standard: StandardPolicy::Extend,
+        request_fields: Edits::default(),
+        answers: Answers::default(),
     }
 }
 
@@ -22,7 +27,13 @@ fn head(x: &Exchange<'_>, rewriting: &Rewriting) -> String {
     };
     let mut out = Vec::new();
     write_head(&mut out, x, &outward);
-    String::from_utf8(out).unwrap()
+    let mut via = Vec::new();
+    write_request_via(&mut via, Version::Http11);
+    let via = String::from_utf8(via).unwrap();
+    // Unlike that of any other process.
+    String::from_utf8(out)
+        .unwrap()
+        .replace(&via, &format!("{VIA}\r\n"))
 }
 
 #[track_caller]
@@ -68,6 +79,10 @@ fn check(
         &x,
         &Rewriting {
             forwarded: policy,
+            standard: match policy {
+                ForwardedPolicy::Append => StandardPolicy::Extend,
+                ForwardedPolicy::Replace | ForwardedPolicy::Off => StandardPolicy::Off,
+            },
             ..rewriting("", "")
         },
     );
@@ -158,7 +173,7 @@ fn only_a_trusted_peer_is_believed() {
         "X-Forwarded-For: 203.0.113.7, 10.0.0.9, 192.0.2.1",
         "X-Forwarded-Proto: https",
         "X-Forwarded-Host: public",
-        "Forwarded: for=203.0.113.7, for=192.0.2.1;proto=http",
+        "Forwarded: for=203.0.113.7, for=192.0.2.1;proto=http;host=\"site:81\"",
         VIA,
         "",
     ];
@@ -195,6 +210,7 @@ fn the_host_is_the_sites_or_the_servers() {
     };
     assert_eq!(line("/", HostPolicy::Preserve), "Host: site");
     assert_eq!(line("/", HostPolicy::Upstream), "Host: app:9000");
+    assert_eq!(line("/", HostPolicy::Fixed("a:1".into())), "Host: a:1");
     assert_eq!(
         line("http://other:81/", HostPolicy::Preserve),
         "Host: other:81"
@@ -245,4 +261,52 @@ fn lengths_are_told_by_what_comes() {
     assert_eq!(body_length(&post, None), BodyLength::Length(0));
     assert_eq!(body_length(&get, Some(Some(3))), BodyLength::Length(3));
     assert_eq!(body_length(&post, Some(None)), BodyLength::Chunked);
+}
+
+#[test]
+fn forwarded_is_extended_told_anew_or_not_at_all() {
+    let line = |trusted: bool, policy| {
+        let mut request = TestRequest::get("/").header("Host", "site");
+        request = request.header("Forwarded", "for=a");
+        let mut x = request.exchange();
+        x.trusted_peer = trusted;
+        let mut out = Vec::new();
+        write_standard(&mut out, &x, policy);
+        String::from_utf8(out).unwrap()
+    };
+    let own = "for=192.0.2.1;proto=http;host=\"site\"\r\n";
+    let alone = format!("Forwarded: {own}");
+    let behind = format!("Forwarded: for=a, {own}");
+    assert_eq!(line(false, StandardPolicy::Extend), "");
+    assert_eq!(line(true, StandardPolicy::Extend), behind);
+    assert_eq!(line(false, StandardPolicy::Append), alone);
+    assert_eq!(line(true, StandardPolicy::Append), behind);
+    assert_eq!(line(true, StandardPolicy::Replace), alone);
+    assert_eq!(line(true, StandardPolicy::Off), "");
+}
+
+#[test]
+fn fields_of_the_route_take_the_place_of_the_clients() {
+    let section = crate::build::Section::from_text(
+        "set = { X-Real-IP = '{client.ip}' }\nremove = ['Cookie']",
+    );
+    let section = section.unwrap();
+    let mut cx = crate::build::ParseContext::default();
+    let written: super::super::edits::Written = cx.settings(&section).unwrap();
+    let rewriting = Rewriting {
+        forwarded: ForwardedPolicy::Off,
+        request_fields: written.read(&section, &mut cx),
+        ..rewriting("", "")
+    };
+    let mut request = TestRequest::get("/")
+        .header("Host", "h")
+        .header("X-Real-IP", "6.6.6.6")
+        .header("Cookie", "a=b")
+        .header("Accept", "x");
+    let head = head(&request.exchange(), &rewriting);
+    let found: Vec<&str> = head.lines().skip(1).collect();
+    assert_eq!(
+        found,
+        ["Host: h", "Accept: x", "X-Real-IP: 192.0.2.1", VIA, ""]
+    );
 }
