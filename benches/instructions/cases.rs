@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
+use httpserverd::build::{BuildContext, CarryOver, ParseContext, Section};
 use httpserverd::clock;
 use httpserverd::exchange::{
-    BlockingPool, ConnectionInfo, Exchange, Middleware, Params, Response, WorkerLocals,
+    BlockingPool, ConnectionInfo, Exchange, Middleware, Outcome, Params, Response, WorkerLocals,
 };
 use httpserverd::handlers::Handler;
 use httpserverd::http::h1::chunked::{Decoder, write_chunk_head};
@@ -33,7 +35,7 @@ pub(crate) struct Case {
 }
 
 /// Every case, in the order of the table.
-pub(crate) const ALL: [Case; 8] = [
+pub(crate) const ALL: [Case; 9] = [
     case("parse curl's head", 20_000, |n| parse(CURL, n)),
     case("parse a browser's head", 20_000, |n| parse(BROWSER, n)),
     case("lookup among 10 routes", 20_000, |n| lookup(10, n)),
@@ -42,6 +44,7 @@ pub(crate) const ALL: [Case; 8] = [
     case("decode 4 chunks of 1 KiB", 20_000, decode),
     case("chain of 0", 20_000, |n| chain(0, n)),
     case("chain of 8", 20_000, |n| chain(8, n)),
+    case("access log, JSON", 20_000, access_log),
 ];
 
 const fn case(name: &'static str, iterations: u64, run: fn(u64)) -> Case {
@@ -185,6 +188,33 @@ fn chain(links: usize, iterations: u64) {
             let mut response = answered.unwrap_or_else(|| Response::new(StatusCode::OK));
             chain.on_response(entered, x, &mut response);
             black_box(&response);
+        }
+    });
+}
+
+/// A line of the access log with its defaults, for what a browser asks for.
+fn access_log(iterations: u64) {
+    let kind = httpserverd::middleware::REGISTRY
+        .iter()
+        .find(|kind| kind.name == "access_log")
+        .expect("a known kind");
+    let section = Section::from_text("").expect("a good table");
+    let settings = (kind.parse)(&section, &mut ParseContext::default()).expect("good settings");
+    let mut carry_over = CarryOver::default();
+    let mut cx = BuildContext::new(&mut carry_over, "/".into());
+    let log = settings.build(&mut cx).expect("an access log");
+    let outcome = Outcome {
+        status: Some(StatusCode::OK),
+        body_sent: 1024,
+        body_received: 0,
+        duration: Duration::from_micros(71),
+        why: None,
+    };
+    with_exchange(|x| {
+        let parsed = RequestParser::default().parse(BROWSER, &HeadLimits::default(), x.request);
+        assert_eq!(parsed, Ok(Some(BROWSER.len())));
+        for _ in 0..iterations {
+            log.on_complete(black_box(x), &outcome);
         }
     });
 }

@@ -1,9 +1,11 @@
 //! What middleware found out about one exchange: for the log, for variables, for each other.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
 use super::{Exchange, Middleware};
@@ -19,6 +21,14 @@ pub struct Facts {
     pub would_refuse: SmallVec<[Arc<str>; 2]>,
     /// How a cache answered: `hit`, `miss`, `stale` …
     pub cache: Option<&'static str>,
+    /// The trace it belongs to.
+    pub trace: Option<Trace>,
+    /// What a verified token says of its bearer.
+    pub claims: Option<Arc<Map<String, Value>>>,
+    /// What the log shall say beside the rest: names and values.
+    pub log: SmallVec<[Logged; 2]>,
+    /// Parameters of the query that are secrets, which no log may show.
+    pub secret_parameters: SmallVec<[Arc<str>; 1]>,
     held: SmallVec<[(usize, Box<dyn Any>); 2]>,
 }
 
@@ -29,8 +39,43 @@ impl fmt::Debug for Facts {
             .field("policy", &self.policy)
             .field("would_refuse", &self.would_refuse)
             .field("cache", &self.cache)
+            .field("trace", &self.trace)
             .field("held", &self.held.len())
-            .finish()
+            .finish_non_exhaustive()
+    }
+}
+
+/// A name and what the log shall say under it.
+pub type Logged = (Arc<str>, Box<[u8]>);
+
+/// The place of an exchange in a trace (W3C Trace Context): identifiers in lower-case
+/// hexadecimal digits, as every field and log writes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trace {
+    /// The trace.
+    pub id: [u8; 32],
+    /// The span that the request came from, if it told.
+    pub parent: Option<[u8; 16]>,
+    /// The span that upstreams are told.
+    pub span: [u8; 16],
+    /// The flags: bit 0 says that the trace is recorded.
+    pub flags: u8,
+}
+
+impl Facts {
+    /// A claim of the verified token: a string as it is, anything else as JSON.
+    pub fn claim(&self, name: &str) -> Option<Cow<'_, str>> {
+        match self.claims.as_ref()?.get(name)? {
+            Value::Null => None,
+            Value::String(text) => Some(Cow::Borrowed(text)),
+            other => Some(Cow::Owned(other.to_string())),
+        }
+    }
+
+    /// What the log shall say under this name.
+    pub fn logged(&self, name: &str) -> Option<&[u8]> {
+        let found = self.log.iter().find(|(known, _)| **known == *name);
+        found.map(|(_, value)| &**value)
     }
 }
 

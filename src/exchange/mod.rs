@@ -11,6 +11,7 @@ pub mod locals;
 pub mod outcome;
 pub mod params;
 pub mod query;
+pub mod random;
 pub mod response;
 pub mod template;
 #[cfg(test)]
@@ -29,11 +30,12 @@ pub use blocking::{BlockingPool, PoolFull};
 pub use body::{Body, BodyError, BodyStream, FileSlice, Part, Tunnel};
 pub use deadlines::{Deadline, Deadlines};
 pub use escape::Escape;
-pub use facts::Facts;
+pub use facts::{Facts, Trace};
 pub use fetch::{Fetch, Fetched, Fetcher};
 pub use locals::{Flush, WorkerLocals};
 pub use outcome::{Outcome, Why};
 pub use params::Params;
+pub use random::Random;
 pub use response::Response;
 pub use template::{LogTemplate, ResponseTemplate, Template};
 pub use variable::Variable;
@@ -68,6 +70,8 @@ pub struct Exchange<'a> {
     pub generation: u64,
     /// When the first byte of the head was read.
     pub started: Instant,
+    /// How far it has come, and when.
+    pub phases: Phases,
     /// Why the exchange went wrong, in one of a closed set of words.
     pub why: Option<Why>,
     /// What the proxy did, for the log.
@@ -98,6 +102,7 @@ impl<'a> Exchange<'a> {
             request_id: None,
             generation: 0,
             started,
+            phases: Phases::default(),
             why: None,
             upstream: None,
             facts: None,
@@ -120,6 +125,16 @@ impl<'a> Exchange<'a> {
     pub fn elapsed(&self) -> Duration {
         crate::clock::now().saturating_duration_since(self.started)
     }
+}
+
+/// When an exchange came how far, from its start, by the coarse clock: what took no waiting
+/// reads as nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Phases {
+    /// The head was complete.
+    pub read: Option<Duration>,
+    /// A route was found, its middleware let the request through, and the handler began.
+    pub routed: Option<Duration>,
 }
 
 /// What is the same for every exchange of a connection.

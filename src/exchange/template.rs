@@ -209,16 +209,23 @@ impl Template {
 }
 
 impl LogTemplate {
-    /// Appends the text of an exchange that is over, `-` where there is no value.
-    pub fn render(&self, x: &Exchange<'_>, outcome: &Outcome, out: &mut Vec<u8>) {
+    /// Appends the text of an exchange that is over. How a value is written, and what stands
+    /// where there is none, is for the log to say.
+    pub fn render(
+        &self,
+        x: &Exchange<'_>,
+        outcome: &Outcome,
+        out: &mut Vec<u8>,
+        mut write: impl FnMut(&Variable, Option<&[u8]>, &mut Vec<u8>),
+    ) {
         for piece in &self.0.pieces {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text),
                 Piece::Variable(variable) => {
                     let before = out.len();
-                    variable.value(x, Some(outcome), |value| Escape::Log.write(value, out));
+                    variable.value(x, Some(outcome), |value| write(variable, Some(value), out));
                     if out.len() == before {
-                        out.push(b'-');
+                        write(variable, None, out);
                     }
                 }
             }

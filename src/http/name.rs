@@ -135,6 +135,8 @@ names! {
     X_FORWARDED_PROTO "X-Forwarded-Proto"
     X_FORWARDED_HOST "X-Forwarded-Host"
     X_REQUEST_ID "X-Request-ID"
+    TRACEPARENT "traceparent"
+    TRACESTATE "tracestate"
     ACCESS_CONTROL_ALLOW_ORIGIN "Access-Control-Allow-Origin"
     ACCESS_CONTROL_ALLOW_METHODS "Access-Control-Allow-Methods"
     ACCESS_CONTROL_ALLOW_HEADERS "Access-Control-Allow-Headers"

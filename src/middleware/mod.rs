@@ -4,7 +4,9 @@ mod access_log;
 mod compression;
 mod cors;
 mod headers;
+mod log_fields;
 mod request_id;
+mod trace_context;
 
 use crate::build::Kind;
 use crate::exchange::Middleware;
@@ -15,7 +17,9 @@ pub const REGISTRY: &[Kind<Box<dyn Middleware>>] = &[
     compression::KIND,
     cors::KIND,
     headers::KIND,
+    log_fields::KIND,
     request_id::KIND,
+    trace_context::KIND,
 ];
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! `request_id`: a name for each exchange, to find it in every log it leaves a line in.
 
-use std::hash::{BuildHasher, RandomState};
-use std::{cell::Cell, time::Duration};
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::build::{BuildContext, Kind, ParseContext, Problem, Section, Settings, keys};
 use crate::clock;
-use crate::exchange::{Exchange, Flow, Middleware, Response};
+use crate::exchange::{Exchange, Flow, Middleware, Random, Response};
 use crate::http::{HeaderName, name};
 
 /// A name for each exchange.
@@ -69,7 +68,7 @@ impl Middleware for RequestId {
             let kept = inbound.filter(|id| self.trust && x.trusted_peer && is_id(id));
             x.request_id = Some(match kept {
                 Some(id) => id.into(),
-                None => x.locals.keep::<Ids>().next(clock::unix_now()),
+                None => next(&x.locals.keep(), clock::unix_now()),
             });
         }
         if let Some(id) = &x.request_id {
@@ -94,33 +93,17 @@ fn is_id(id: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:+/=@".contains(&byte))
 }
 
-/// The ids of one worker: UUIDs of version 7 (RFC 9562 §5.7).
-///
-/// Their random bits are a counter behind a keyed hash whose key comes from the system once a
-/// worker: no two workers or processes have the same, and no system call is made for each.
-#[derive(Debug, Default)]
-struct Ids {
-    key: RandomState,
-    count: Cell<u64>,
-}
-
-impl Ids {
-    fn next(&self, unix: Duration) -> Box<str> {
-        let count = self.count.get();
-        self.count.set(count.wrapping_add(2));
-        let (high, low) = (self.key.hash_one(count), self.key.hash_one(count | 1));
-        let mut random = [0; 10];
-        for (byte, from) in random
-            .iter_mut()
-            .zip(high.to_le_bytes().into_iter().chain(low.to_le_bytes()))
-        {
-            *byte = from;
-        }
-        let millis = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
-        let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
-        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        Box::from(&*id.hyphenated().encode_lower(&mut text))
+/// A UUID of version 7 (RFC 9562 §5.7): sorted by time, random for the rest.
+fn next(random: &Random, unix: Duration) -> Box<str> {
+    let mut bytes = [0; 10];
+    let [high, low] = [random.next(), random.next()].map(u64::to_le_bytes);
+    for (byte, from) in bytes.iter_mut().zip(high.into_iter().chain(low)) {
+        *byte = from;
     }
+    let millis = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid();
+    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+    Box::from(&*id.hyphenated().encode_lower(&mut text))
 }
 
 #[cfg(test)]
@@ -157,10 +140,10 @@ mod tests {
 
     #[test]
     fn ids_are_version_7_and_differ() {
-        let ids = Ids::default();
+        let ids = Random::default();
         let now = Duration::from_millis(0x0123_4567_89AB);
-        let mut all: Vec<_> = (0..1000).map(|_| ids.next(now)).collect();
-        all.push(Ids::default().next(now));
+        let mut all: Vec<_> = (0..1000).map(|_| next(&ids, now)).collect();
+        all.push(next(&Random::default(), now));
         for id in &all {
             let id = uuid::Uuid::parse_str(id).unwrap();
             assert_eq!(id.get_version_num(), 7);

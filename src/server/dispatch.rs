@@ -112,10 +112,11 @@ async fn run<'t>(
     let mut entered = Entered::default();
     let made = {
         let making = async {
-            match chain.on_request(x, &mut entered).await {
-                Some(response) => response,
-                None => inner.handle(x).await,
+            if let Some(response) = chain.on_request(x, &mut entered).await {
+                return response;
             }
+            x.phases.routed = Some(x.elapsed());
+            inner.handle(x).await
         };
         let mut making = pin!(making);
         let mut gone = gone;

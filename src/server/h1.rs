@@ -15,7 +15,7 @@ use super::snapshot::Snapshot;
 use super::worker::Phase;
 use crate::clock;
 use crate::exchange::client::{client_ip, is_trusted};
-use crate::exchange::{BodyStream, Exchange, Outcome, Response, Why};
+use crate::exchange::{BodyStream, Exchange, Outcome, Phases, Response, Why};
 use crate::generation::Limits;
 use crate::http::h1::state::{DRAINED_MAX, Event, State, Unread, is_persistent};
 use crate::http::target::Form;
@@ -109,6 +109,10 @@ async fn exchange(
         body: body.map(|body| Box::new(body) as Box<dyn BodyStream>),
         generation: snapshot.generation.id,
         draining: connection.worker.phase.get() != Phase::Serving,
+        phases: Phases {
+            read: Some(clock::now().saturating_duration_since(started)),
+            routed: None,
+        },
         ..Exchange::new(head, &connection.info, &connection.worker.locals, started)
     };
     let mut answer = answer(connection, &mut x, &snapshot, refusal, output).await;

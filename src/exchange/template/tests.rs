@@ -165,6 +165,10 @@ fn what_a_template_tells_of_itself() {
     assert_eq!(out, b"[&lt;192.0.2.1&gt;]");
 }
 
+fn write(_: &Variable, value: Option<&[u8]>, out: &mut Vec<u8>) {
+    Escape::Log.write(value.unwrap_or(b"-"), out);
+}
+
 #[track_caller]
 fn check_log(template: &str, expected: &str) {
     let template: LogTemplate = template.parse().unwrap();
@@ -186,7 +190,7 @@ fn check_log(template: &str, expected: &str) {
         why: Some(Why::UpstreamReset),
     };
     let mut out = Vec::new();
-    template.render(&x, &outcome, &mut out);
+    template.render(&x, &outcome, &mut out, write);
     assert_eq!(String::from_utf8(out).unwrap(), expected);
 }
 
@@ -221,7 +225,7 @@ fn values_that_are_not_there_are_dashes_in_a_log() {
         why: None,
     };
     let mut out = Vec::new();
-    template.render(&TestRequest::get("/").exchange(), &outcome, &mut out);
+    template.render(&TestRequest::get("/").exchange(), &outcome, &mut out, write);
     assert_eq!(out, b"- - - - - -");
 }
 

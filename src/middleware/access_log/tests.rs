@@ -213,6 +213,33 @@ fn mistakes() {
     );
     check("skip_paths = ['health']", "`health` is not a path to skip");
     check("skip_paths = ['/a/*/b']", "`/a/*/b` is not a path to skip");
+    check("fields = ['urr']", "no line has a field `urr`");
+    check("omit = ['zzz']", "no line has a field `zzz`");
+    check(
+        "fields = ['uri']\nomit = ['host']",
+        "`fields` names all there shall be, so there is nothing to omit",
+    );
+    check(
+        "add = { uri = 'x' }",
+        "a field of one's own cannot be called `uri`",
+    );
+    check(
+        "add = { x = '{nope}' }",
+        "`add.x`: there is no variable `{nope}`",
+    );
+    check(
+        "format = 'common'\nadd = { x = 'y' }",
+        "`add` is about fields, which only JSON has",
+    );
+    check(
+        "request_headers = ['a b']",
+        "`a b` cannot be the name of a field",
+    );
+    check("slow = '1s'", "`slow` says nothing without `sample`");
+    check(
+        "sample = '1%'\nerrors_from = 200",
+        "200 is not the status of an error",
+    );
 }
 
 #[test]
@@ -240,3 +267,5 @@ fn a_file_that_cannot_be_opened_is_a_problem() {
         assert_eq!(problem.message, expected);
     }
 }
+
+mod fields;

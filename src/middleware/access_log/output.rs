@@ -1,0 +1,82 @@
+//! Where lines go, and of which paths there are none.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use toml::Spanned;
+
+use super::Skipped;
+use crate::build::{BuildContext, Problem, Section, Sink, SinkTarget, Span};
+
+/// Where lines go.
+#[derive(Debug)]
+pub(super) struct Output {
+    place: Place,
+    span: Span,
+}
+
+#[derive(Debug)]
+enum Place {
+    Stdout,
+    Stderr,
+    File(PathBuf),
+}
+
+impl Output {
+    /// Reads `output`.
+    pub(super) fn parse(
+        section: &Section<'_>,
+        written: Option<&Spanned<String>>,
+    ) -> Result<Self, Box<Problem>> {
+        let Some(written) = written else {
+            return Ok(Self {
+                place: Place::Stdout,
+                span: section.span(),
+            });
+        };
+        let span = section.at(written.span());
+        let place = match written.get_ref().as_str() {
+            "stdout" => Place::Stdout,
+            "stderr" => Place::Stderr,
+            // A word alone is a typing error rather than a file in who knows which folder.
+            path if !path.contains(['/', '.']) => {
+                let message = format!("`{path}` is neither an output nor a path");
+                let hint = "write \"stdout\", \"stderr\" or a path such as \"logs/access.log\"";
+                let problem = Problem::error("E0002", span, message).hint(hint);
+                return Err(Box::new(problem));
+            }
+            path => Place::File(path.into()),
+        };
+        Ok(Self { place, span })
+    }
+
+    pub(super) fn open(&self, cx: &BuildContext<'_>) -> Result<Arc<dyn Sink>, Box<Problem>> {
+        let target = match &self.place {
+            Place::Stdout => SinkTarget::Stdout,
+            Place::Stderr => SinkTarget::Stderr,
+            Place::File(path) => SinkTarget::File(cx.path(path)),
+        };
+        cx.sinks.open(&target).map_err(|error| {
+            let message = match &target {
+                SinkTarget::File(path) => format!("cannot open {}: {error}", path.display()),
+                SinkTarget::Stdout | SinkTarget::Stderr => format!("cannot log: {error}"),
+            };
+            Box::new(Problem::error("E0201", self.span.clone(), message))
+        })
+    }
+}
+
+impl Skipped {
+    /// Reads a path to skip.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (path, below) = match text.strip_suffix("/*") {
+            Some(path) => (path, true),
+            None => (text, false),
+        };
+        let good = (path.starts_with('/') || (below && path.is_empty())) && !path.contains('*');
+        good.then(|| Self {
+            path: path.as_bytes().into(),
+            below,
+        })
+    }
+}
