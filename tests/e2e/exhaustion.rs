@@ -72,9 +72,8 @@ fn an_access_log_on_a_full_disk_costs_no_request() {
     let daemon = setup("/dev/full").start();
     let lost = "lost log lines: the disk is full or too slow file=\"/dev/full\"";
     let mut wire = daemon.connect("web");
-    while daemon.log().count(lost) == 0 {
-        assert_eq!(wire.get("/ok").text(), "ok");
-    }
+    let said = wire.get_until("/ok", |_| daemon.log().count(lost) > 0);
+    assert_eq!(said.text(), "ok");
     for _ in 0..1_000 {
         assert_eq!(wire.get("/ok").text(), "ok");
     }
@@ -99,8 +98,7 @@ fn a_root_that_vanished_is_served_again_when_it_is_back() {
     assert_eq!(wire.get("/a").text(), "a");
     fs::remove_dir_all(&root).unwrap();
     // A path is looked at once a second; until then what was read answers.
-    while wire.get("/a").status() == 200 {}
-    let missed = wire.get("/a");
+    let missed = wire.get_until("/a", |answer| answer.status() != 200);
     assert_eq!(missed.status(), 404);
     daemon.stdout().wait("/a 404 file_none\n", 1);
     daemon.wait_log(gone);
@@ -112,8 +110,8 @@ fn a_root_that_vanished_is_served_again_when_it_is_back() {
     assert_eq!(wire.get("/ok").text(), "ok");
 
     daemon.write_file("site/a", "new");
-    while wire.get("/a").status() == 404 {}
-    assert_eq!(wire.get("/a").text(), "new");
+    let back = wire.get_until("/a", |answer| answer.status() != 404);
+    assert_eq!(back.text(), "new");
 }
 
 #[test]

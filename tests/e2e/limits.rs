@@ -64,7 +64,7 @@ fn the_time_of_a_head_is_for_all_of_it_and_not_for_each_byte() {
     let mut slow = daemon.connect("web");
     slow.send("GET /ok HTTP/1.1\r\nHost: a\r\nX: ");
     // It would go on for as long as 30,000 bytes last.
-    while !slow.is_answered() && slow.try_send(b"x").is_ok() {}
+    slow.send_until_answered("x");
     assert_eq!(slow.read_response().status(), 408);
     daemon.stdout().wait("- 408 header_timeout\n", 1);
 }
@@ -118,7 +118,7 @@ fn content_must_not_drip() {
     slow.send("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 1073741824\r\n\r\n");
     let mut peer = upstream.accept();
     peer.read_request_head();
-    while !slow.is_answered() && slow.try_send(b"x").is_ok() {}
+    slow.send_until_answered("x");
     assert_eq!(slow.read_response().status(), 408);
     daemon.stdout().wait("/up 408 body_too_slow\n", 1);
 }
@@ -158,7 +158,7 @@ fn connections_above_their_number_are_told_to_come_again() {
     assert_eq!(held[0].get("/ok").text(), "ok", "who was here stays");
     // Room again as soon as one is gone, which the daemon may notice after the next has come.
     drop(held);
-    while daemon.get("web", "/ok").status() != 200 {}
+    daemon.get_until("web", "/ok", |answer| answer.status() == 200);
 }
 
 #[test]
@@ -211,6 +211,6 @@ static = { root = "many", listing = true }
     daemon.stdout().wait("503 overloaded\n", refused.len());
     // A refusal costs no connection, and once there is room it is served.
     for wire in &mut wires {
-        while wire.get("/").status() != 200 {}
+        wire.get_until("/", |answer| answer.status() == 200);
     }
 }

@@ -3,6 +3,7 @@
 mod connections;
 mod drain;
 mod exhaustion;
+mod health;
 mod limits;
 mod logging;
 mod metrics;

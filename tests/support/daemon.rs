@@ -216,6 +216,24 @@ impl Daemon {
         response
     }
 
+    /// Asks again and again, each time on a connection of its own, until the answer is as wanted.
+    #[track_caller]
+    pub(crate) fn get_until(
+        &self,
+        listener: &str,
+        target: &str,
+        wanted: impl Fn(&Response) -> bool,
+    ) -> Response {
+        let deadline = deadline();
+        loop {
+            let response = self.get(listener, target);
+            if wanted(&response) {
+                return response;
+            }
+            assert!(left(deadline).is_some(), "{}", response.head.text);
+        }
+    }
+
     /// Puts another configuration in place of the old one in one step, as careful editors do.
     pub(crate) fn write_config(&self, text: &str) {
         self.write_file(CONFIG, text);

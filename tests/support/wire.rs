@@ -76,6 +76,33 @@ impl Wire {
         self.read_response()
     }
 
+    /// Asks again and again until the answer is as wanted.
+    #[track_caller]
+    pub(crate) fn get_until(
+        &mut self,
+        target: &str,
+        wanted: impl Fn(&Response) -> bool,
+    ) -> Response {
+        let deadline = deadline();
+        loop {
+            let response = self.get(target);
+            if wanted(&response) {
+                return response;
+            }
+            let text = response.text();
+            assert!(left(deadline).is_some(), "{}{text}", response.head.text);
+        }
+    }
+
+    /// Sends bytes, over and over, until the peer answers or closes.
+    #[track_caller]
+    pub(crate) fn send_until_answered(&mut self, bytes: impl AsRef<[u8]>) {
+        let deadline = deadline();
+        while !self.is_answered() && self.try_send(bytes.as_ref()).is_ok() {
+            assert!(left(deadline).is_some(), "waited in vain for an answer");
+        }
+    }
+
     /// Sends bytes to a peer that may have closed already.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.set_timeouts(deadline())?;
@@ -167,7 +194,7 @@ impl Wire {
     }
 
     /// Whether an answer, or the end, has come by now, or comes within a moment.
-    pub(crate) fn is_answered(&self) -> bool {
+    fn is_answered(&self) -> bool {
         let moment = Timespec::try_from(Duration::from_millis(1)).unwrap();
         let polled = match &self.stream {
             Stream::Tcp(stream) => poll(&mut [PollFd::new(stream, PollFlags::IN)], Some(&moment)),
