@@ -66,9 +66,8 @@ fn wait_body(daemon: &Daemon, target: &str, status: u16, body: &str) {
 #[test]
 fn every_kind_of_check_is_told_in_full() {
     let (database, search) = (Upstream::tcp(), Upstream::tcp());
-    let tcp = database.address.clone();
-    let http = search.address.clone();
-    let config = CONFIG.replace("TCP", &tcp).replace("HTTP", &http);
+    let (tcp, http) = (&database.address, &search.address);
+    let config = CONFIG.replace("TCP", tcp).replace("HTTP", http);
     let daemon = Daemon::setup()
         .config(&config)
         .file("uploads/x", "")
