@@ -33,10 +33,31 @@ pub struct Generation {
     pub server_header: Option<Box<str>>,
     /// How long open exchanges may take to end after SIGTERM.
     pub drain_timeout: Duration,
+    /// How long everything is still served before that.
+    pub drain_delay: Duration,
     /// What the control plane runs now and then.
     pub probes: Vec<Arc<dyn Probe>>,
     /// The chain of requests that were refused before they could be routed.
     pub refused: Chain,
+}
+
+impl Generation {
+    /// How the daemon drains under it.
+    pub fn drain_times(&self) -> DrainTimes {
+        DrainTimes {
+            delay: self.drain_delay,
+            timeout: self.drain_timeout,
+        }
+    }
+}
+
+/// How a drain goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrainTimes {
+    /// How long everything is still served, while readiness already says 503.
+    pub delay: Duration,
+    /// How long open exchanges may then take.
+    pub timeout: Duration,
 }
 
 /// A place to listen.
@@ -64,6 +85,8 @@ pub enum Bind {
         /// Its owner and group, by number; `None` leaves them.
         owner: Option<(u32, u32)>,
     },
+    /// What a service manager listens on under this name.
+    Systemd(Arc<str>),
 }
 
 /// Limits of connections and requests. The defaults and where they come from are in
@@ -102,6 +125,7 @@ impl fmt::Display for Bind {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+            Self::Systemd(name) => write!(f, "systemd:{name}"),
         }
     }
 }

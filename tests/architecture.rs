@@ -40,6 +40,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("notify", &["daemon/watcher.rs"]),
     ("prometheus_client", &["handlers/metrics/"]),
     ("regex", &["build/regex.rs", "build/mod.rs"]),
+    ("listenfd", &["daemon/inherited.rs"]),
     ("sd_notify", &["daemon/systemd.rs"]),
     ("signal_hook", &["daemon/signals.rs"]),
     ("slab", &["exchange/deadlines.rs"]),

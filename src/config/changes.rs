@@ -111,6 +111,13 @@ fn tables(old: &Model, new: &Model, lines: &mut Vec<String>) {
             a.drain_timeout != b.drain_timeout,
             "",
         ),
+        ("server.drain_delay", a.drain_delay != b.drain_delay, ""),
+        ("server.watch", a.watch != b.watch, ""),
+        (
+            "server.control_socket",
+            a.control_socket != b.control_socket,
+            fixed,
+        ),
         (
             "server.trusted_proxies",
             a.trusted_proxies != b.trusted_proxies,

@@ -66,6 +66,7 @@ fn build(
         trusted_proxies: model.server.trusted_proxies.clone(),
         server_header: model.server.server_header.as_deref().map(Into::into),
         drain_timeout: model.server.drain_timeout,
+        drain_delay: model.server.drain_delay,
         probes: compiler.cx.probes,
         refused,
     })
@@ -192,6 +193,7 @@ impl Compiler<'_, '_> {
             .iter()
             .map(|listener| match &listener.bind {
                 Bind::Tcp(address) => Some(generation::Bind::Tcp(*address)),
+                Bind::Systemd(name) => Some(generation::Bind::Systemd(Arc::clone(name))),
                 Bind::Unix { path, mode, owner } => {
                     let owner = match owner.as_deref().map(ids) {
                         None => None,

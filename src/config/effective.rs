@@ -92,6 +92,8 @@ impl Page<'_> {
             ("blocking_threads", number(server.blocking_threads)),
             ("blocking_queue", number(server.blocking_queue)),
             ("drain_timeout", duration(server.drain_timeout)),
+            ("drain_delay", duration(server.drain_delay)),
+            ("watch", server.watch.to_string()),
             ("trusted_proxies", array(nets)),
             ("middleware", array(names)),
             (
@@ -100,6 +102,9 @@ impl Page<'_> {
             ),
         ] {
             self.value("server", key, &value);
+        }
+        if let Some(path) = &server.control_socket {
+            self.value("server", "control_socket", &quoted(&path.to_string_lossy()));
         }
     }
 

@@ -9,6 +9,11 @@ pub(super) const SERVER: &[Key] = keys! {
     "blocking_threads": "number" = "16", "threads for what waits for the disk";
     "blocking_queue": "number" = "1024", "how much may wait for those threads; then 503";
     "drain_timeout": "duration" = r#""30s""#, "how long open requests may take after SIGTERM";
+    "drain_delay": "duration" = r#""0s""#,
+        "how long everything is served after SIGTERM while readiness already says 503";
+    "watch": "true or false" = "true", "whether a change of the files is a reload";
+    "control_socket": "path" = "(in the folder that systemd gives, if it does)",
+        "where `httpserverd reload` and its kin reach the daemon";
     "trusted_proxies": "list of networks" = "[]",
         "whose X-Forwarded-For, X-Forwarded-Proto and Forwarded are believed";
     "middleware": "list of names" = r#"["request_id", "access_log"]"#,
@@ -48,7 +53,7 @@ pub(super) const LOG: &[Key] = keys! {
 pub(super) const LISTENER: &[Key] = keys! {
     "name": "string" = "(the address)", "how routes and logs call it";
     "bind": "address",
-        "`0.0.0.0:8080`, `[::]:8080`, `127.0.0.1:0` for any free port, `unix:/run/x.sock`";
+        "`0.0.0.0:8080`, `[::]:8080`, `127.0.0.1:0` for any free port, `unix:/run/x.sock`, `systemd:NAME`";
     "mode": "string" = r#""0666""#, "permission bits of a unix socket";
     "owner": "string" = "(who runs the daemon)", "`user:group` of a unix socket";
 };

@@ -47,6 +47,13 @@ pub struct Server {
     pub blocking_queue: NonZeroU16,
     /// How long open exchanges may take to end after SIGTERM.
     pub drain_timeout: Duration,
+    /// How long everything is served after SIGTERM, with readiness saying 503 already.
+    pub drain_delay: Duration,
+    /// Whether a change of the files is a reload.
+    pub watch: bool,
+    /// Where `httpserverd reload` and its kin reach the daemon; `None` for the place that a
+    /// service manager gave it, if one did.
+    pub control_socket: Option<PathBuf>,
     /// Whose `X-Forwarded-For` and `Forwarded` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// The outermost middleware of every exchange, as indexes.
@@ -142,6 +149,8 @@ pub enum Bind {
         /// `user`, `user:group` or `:group`, names or numbers.
         owner: Option<String>,
     },
+    /// What a service manager listens on under this name.
+    Systemd(Arc<str>),
 }
 
 /// A kind with settings and a name: a middleware, an upstream, the handler of a route.
@@ -314,6 +323,7 @@ impl fmt::Display for Bind {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+            Self::Systemd(name) => write!(f, "systemd:{name}"),
         }
     }
 }

@@ -31,6 +31,9 @@ const BLOCKING_THREADS: NonZeroU16 = NonZeroU16::new(16).expect("not zero");
 /// still bears.
 const BLOCKING_QUEUE: NonZeroU16 = NonZeroU16::new(1024).expect("not zero");
 
+/// Whoever polls readiness more slowly than connections break must say how slowly.
+const DRAIN_DELAY: HumanDuration = HumanDuration::seconds(0);
+
 /// Less than the 90 s after which systemd kills.
 const DRAIN_TIMEOUT: HumanDuration = HumanDuration::seconds(30);
 
@@ -147,6 +150,9 @@ impl Resolver<'_, '_> {
         let threads = self.pick(&written, "blocking_threads", |w| &w.blocking_threads);
         let queue = self.pick(&written, "blocking_queue", |w| &w.blocking_queue);
         let drain = self.pick(&written, "drain_timeout", |w| &w.drain_timeout);
+        let delay = self.pick(&written, "drain_delay", |w| &w.drain_delay);
+        let watch = self.pick(&written, "watch", |w| &w.watch);
+        let control = self.pick(&written, "control_socket", |w| &w.control_socket);
         let trusted = self.pick(&written, "trusted_proxies", |w| &w.trusted_proxies);
         let header = self.pick(&written, "server_header", |w| &w.server_header);
         let names = self.pick(&written, "middleware", |w| &w.middleware);
@@ -154,23 +160,15 @@ impl Resolver<'_, '_> {
             Some((names, span)) => self.links(&names, span.file, &[], links),
             None => self.default_links(&MIDDLEWARE, links),
         };
-        if let Some((drain, span)) = &drain
-            && drain.0 >= SYSTEMD_PATIENCE
-        {
-            self.report(
-                Problem::warning(
-                    "W0502",
-                    span.clone(),
-                    format!("`drain_timeout` of {drain} is not less than systemd's patience"),
-                )
-                .hint("systemd kills after TimeoutStopSec, 90 s unless the unit says otherwise"),
-            );
-        }
+        self.systemd_waits(drain.as_ref(), delay.as_ref());
         Server {
             workers: or(workers, WORKERS),
             blocking_threads: or(threads, BLOCKING_THREADS),
             blocking_queue: or(queue, BLOCKING_QUEUE),
             drain_timeout: or(drain, DRAIN_TIMEOUT).0,
+            drain_delay: or(delay, DRAIN_DELAY).0,
+            watch: or(watch, true),
+            control_socket: control.map(|(path, _)| path.into()),
             trusted_proxies: or(trusted, Vec::new()).iter().map(|net| net.0).collect(),
             middleware,
             server_header: match header {
@@ -179,6 +177,28 @@ impl Resolver<'_, '_> {
             },
             limits,
         }
+    }
+
+    /// The drain, with what comes before it, ends before systemd kills.
+    fn systemd_waits(
+        &mut self,
+        drain: Option<&(HumanDuration, Span)>,
+        delay: Option<&(HumanDuration, Span)>,
+    ) {
+        let of = |written: Option<&(HumanDuration, Span)>| written.map(|(time, _)| time.0);
+        let both = of(drain).unwrap_or(DRAIN_TIMEOUT.0) + of(delay).unwrap_or(DRAIN_DELAY.0);
+        let Some((_, span)) = drain.or(delay).filter(|_| both >= SYSTEMD_PATIENCE) else {
+            return;
+        };
+        let total = HumanDuration(both);
+        let message = match delay {
+            Some(_) => format!("`drain_delay` and `drain_timeout` are {total} together"),
+            None => format!("`drain_timeout` is {total}"),
+        };
+        let problem = Problem::warning("W0502", span.clone(), message + ": systemd kills earlier");
+        self.report(
+            problem.hint("systemd kills after TimeoutStopSec, 90 s unless the unit says otherwise"),
+        );
     }
 
     fn log(&mut self, file: &File<'_>) -> Log {

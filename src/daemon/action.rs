@@ -1,5 +1,7 @@
 //! What the control plane can decide to do.
 
+use std::time::Duration;
+
 use super::event::EndSignal;
 
 /// Why there is a reload.
@@ -42,11 +44,20 @@ pub enum Action {
         /// Its number.
         worker: usize,
     },
-    /// Say that the daemon ends, and send every worker a drain.
-    Drain {
-        /// Who asked for it; `None` if a worker died.
-        signal: Option<EndSignal>,
+    /// Start the process that shall replace this one. Answered with `Event::Upgraded` or
+    /// `Event::NotUpgraded`.
+    Upgrade,
+    /// End the process that should have replaced this one.
+    AbandonUpgrade,
+    /// Say that the daemon is about to end, and have readiness say so; go on serving.
+    Leave {
+        /// Who asked for it.
+        signal: EndSignal,
+        /// For how long.
+        delay: Duration,
     },
+    /// Say that the daemon ends, and send every worker a drain.
+    Drain(DrainCause),
     /// Say how many connections a worker had to cut.
     Drained {
         /// Its number.
@@ -61,6 +72,17 @@ pub enum Action {
         /// Whether anything went wrong.
         failed: bool,
     },
+}
+
+/// Why there is a drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DrainCause {
+    /// Someone asked for the end.
+    Signal(EndSignal),
+    /// A worker ended by itself.
+    WorkerDied,
+    /// Another process has taken over.
+    Replaced,
 }
 
 /// Why the process ends now.

@@ -7,14 +7,18 @@
 //!      │                              └──────── NotPrepared ──────────────┘   │
 //!      └────────────────────────────── Prepared ──────────────────────────────┘
 //!
-//!  any of them ── End, or a worker died ──▶ Draining ── all gone, End again, time up ──▶ Ended
+//!  Serving ── Upgrade ──▶ Upgrading ── NotUpgraded ──▶ Serving
+//!                             └─────── Upgraded ─────▶ Draining
+//!
+//!  any of them ── End ──▶ Leaving ── the delay is up ──▶ Draining
+//!  any of them ── a worker died ──▶ Draining ── all gone, End again, time up ──▶ Ended
 //! ```
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::action::{Action, Because, Cause};
-use super::event::{EndSignal, Event};
+use super::action::{Action, Because, Cause, DrainCause};
+use super::event::{DrainTimes, EndSignal, Event};
 use crate::server::mailbox::Report;
 
 /// How long files must have been left alone before they are read: an editor that writes in two
@@ -36,9 +40,11 @@ pub const CUT_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Control {
     workers: usize,
     phase: Phase,
-    drain_timeout: Duration,
-    /// A reload that was asked for while another one was under way.
+    times: DrainTimes,
+    /// A reload that was asked for while something else was under way.
     wanted: Option<Cause>,
+    /// An upgrade that was asked for while a reload was under way.
+    upgrade_wanted: bool,
     touched: Option<Touched>,
 }
 
@@ -50,6 +56,11 @@ enum Phase {
         generation: u64,
         silent: BTreeSet<usize>,
         due: Option<Instant>,
+    },
+    Upgrading,
+    Leaving {
+        signal: EndSignal,
+        due: Instant,
     },
     Draining {
         left: BTreeSet<usize>,
@@ -68,7 +79,7 @@ struct Touched {
 
 impl Control {
     /// The state at the start: so many workers were started with generation 1.
-    pub fn new(workers: usize, drain_timeout: Duration, now: Instant) -> Self {
+    pub fn new(workers: usize, times: DrainTimes, now: Instant) -> Self {
         Self {
             workers,
             phase: Phase::Publishing {
@@ -76,8 +87,9 @@ impl Control {
                 silent: (0..workers).collect(),
                 due: now.checked_add(REPORT_TIMEOUT),
             },
-            drain_timeout,
+            times,
             wanted: None,
+            upgrade_wanted: false,
             touched: None,
         }
     }
@@ -86,8 +98,8 @@ impl Control {
     pub fn deadline(&self) -> Option<Instant> {
         let phase = match &self.phase {
             Phase::Publishing { due, .. } => *due,
-            Phase::Draining { due, .. } => Some(*due),
-            Phase::Serving | Phase::Preparing | Phase::Ended => None,
+            Phase::Leaving { due, .. } | Phase::Draining { due, .. } => Some(*due),
+            Phase::Serving | Phase::Preparing | Phase::Upgrading | Phase::Ended => None,
         };
         // While a reload is under way, the files wait.
         let files = match self.phase {
@@ -116,11 +128,13 @@ impl Control {
                 self.touched = Some(Touched { first, last: now });
                 Vec::new()
             }
-            Event::Prepared {
-                generation,
-                drain_timeout,
-            } => self.prepared(generation, drain_timeout, now),
-            Event::NotPrepared => self.not_prepared(),
+            Event::Prepared { generation, drain } => self.prepared(generation, drain, now),
+            Event::NotPrepared if self.phase == Phase::Preparing => self.back_to_serving(),
+            Event::Upgrade => self.upgrade(),
+            Event::Upgraded => self.upgraded(now),
+            Event::NotUpgraded => self.not_upgraded(),
+            // Ended meanwhile; and the watchdog's, not ours.
+            Event::NotPrepared | Event::Report(Report::Alive { .. }) => Vec::new(),
             Event::Report(Report::Published { worker, generation }) => {
                 self.published(worker, generation)
             }
@@ -138,20 +152,54 @@ impl Control {
                 self.touched = None;
                 vec![Action::Prepare(cause)]
             }
-            Phase::Preparing | Phase::Publishing { .. } => {
+            Phase::Preparing | Phase::Publishing { .. } | Phase::Upgrading => {
                 if self.wanted != Some(Cause::Asked) {
                     self.wanted = Some(cause);
                 }
                 Vec::new()
             }
-            Phase::Draining { .. } | Phase::Ended => Vec::new(),
+            Phase::Leaving { .. } | Phase::Draining { .. } | Phase::Ended => Vec::new(),
         }
     }
 
-    fn prepared(&mut self, generation: u64, drain: Duration, now: Instant) -> Vec<Action> {
+    fn upgrade(&mut self) -> Vec<Action> {
+        match self.phase {
+            Phase::Serving => {
+                self.phase = Phase::Upgrading;
+                self.upgrade_wanted = false;
+                vec![Action::Upgrade]
+            }
+            Phase::Preparing | Phase::Publishing { .. } => {
+                self.upgrade_wanted = true;
+                Vec::new()
+            }
+            Phase::Upgrading | Phase::Leaving { .. } | Phase::Draining { .. } | Phase::Ended => {
+                Vec::new()
+            }
+        }
+    }
+
+    fn not_upgraded(&mut self) -> Vec<Action> {
+        if self.phase != Phase::Upgrading {
+            return Vec::new();
+        }
+        let mut actions = vec![Action::AbandonUpgrade];
+        actions.extend(self.back_to_serving());
+        actions
+    }
+
+    fn upgraded(&mut self, now: Instant) -> Vec<Action> {
+        if self.phase != Phase::Upgrading {
+            return Vec::new();
+        }
+        self.drain(None, now);
+        vec![Action::Drain(DrainCause::Replaced)]
+    }
+
+    fn prepared(&mut self, generation: u64, drain: DrainTimes, now: Instant) -> Vec<Action> {
         match self.phase {
             Phase::Preparing => {
-                self.drain_timeout = drain;
+                self.times = drain;
                 self.phase = Phase::Publishing {
                     generation,
                     silent: (0..self.workers).collect(),
@@ -159,24 +207,18 @@ impl Control {
                 };
                 vec![Action::Publish { generation }]
             }
-            Phase::Draining { .. } => vec![Action::Discard],
-            Phase::Serving | Phase::Publishing { .. } | Phase::Ended => {
+            Phase::Leaving { .. } | Phase::Draining { .. } => vec![Action::Discard],
+            Phase::Serving | Phase::Publishing { .. } | Phase::Upgrading | Phase::Ended => {
                 debug_assert!(false, "nothing was to be prepared");
                 vec![Action::Discard]
             }
         }
     }
 
-    fn not_prepared(&mut self) -> Vec<Action> {
-        match self.phase {
-            Phase::Preparing => {
-                self.phase = Phase::Serving;
-                self.again()
-            }
-            Phase::Serving | Phase::Publishing { .. } | Phase::Draining { .. } | Phase::Ended => {
-                Vec::new()
-            }
-        }
+    /// What was tried came to nothing.
+    fn back_to_serving(&mut self) -> Vec<Action> {
+        self.phase = Phase::Serving;
+        self.again()
     }
 
     fn published(&mut self, worker: usize, published: u64) -> Vec<Action> {
@@ -196,25 +238,34 @@ impl Control {
         actions
     }
 
-    /// The reload that had to wait, if any.
+    /// The reload or the upgrade that had to wait, if any.
     fn again(&mut self) -> Vec<Action> {
         match self.wanted.take() {
             Some(cause) => self.reload(cause),
+            None if self.upgrade_wanted => self.upgrade(),
             None => Vec::new(),
         }
     }
 
     fn end(&mut self, signal: EndSignal, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
         match self.phase {
-            Phase::Draining { failed, .. } => self.finish(Because::AskedAgain, failed),
-            Phase::Serving | Phase::Preparing | Phase::Publishing { .. } => {
-                self.drain(None, now);
-                vec![Action::Drain {
-                    signal: Some(signal),
-                }]
-            }
-            Phase::Ended => Vec::new(),
+            Phase::Leaving { .. } => return self.finish(Because::AskedAgain, false),
+            Phase::Draining { failed, .. } => return self.finish(Because::AskedAgain, failed),
+            Phase::Ended => return actions,
+            Phase::Upgrading => actions.push(Action::AbandonUpgrade),
+            Phase::Serving | Phase::Preparing | Phase::Publishing { .. } => {}
         }
+        let delay = self.times.delay;
+        if delay.is_zero() {
+            self.drain(None, now);
+            actions.push(Action::Drain(DrainCause::Signal(signal)));
+        } else {
+            let due = later(now, delay);
+            self.phase = Phase::Leaving { signal, due };
+            actions.push(Action::Leave { signal, delay });
+        }
+        actions
     }
 
     fn died(&mut self, worker: usize, now: Instant) -> Vec<Action> {
@@ -223,26 +274,26 @@ impl Control {
             *failed = true;
             left.remove(&worker);
         } else {
+            if self.phase == Phase::Upgrading {
+                actions.push(Action::AbandonUpgrade);
+            }
             self.drain(Some(worker), now);
-            actions.push(Action::Drain { signal: None });
+            actions.push(Action::Drain(DrainCause::WorkerDied));
         }
         actions.extend(self.finish_if_gone());
         actions
     }
 
     fn drain(&mut self, dead: Option<usize>, now: Instant) {
-        let longest = self.drain_timeout.saturating_add(CUT_TIMEOUT);
         self.phase = Phase::Draining {
             left: (0..self.workers)
                 .filter(|&worker| dead != Some(worker))
                 .collect(),
-            // A time too far to be named is as good as a day.
-            due: now
-                .checked_add(longest)
-                .unwrap_or_else(|| now + Duration::from_hours(24)),
+            due: later(now, self.times.timeout.saturating_add(CUT_TIMEOUT)),
             failed: dead.is_some(),
         };
         self.wanted = None;
+        self.upgrade_wanted = false;
         self.touched = None;
     }
 
@@ -297,13 +348,28 @@ impl Control {
                     silent: silent.iter().copied().collect(),
                 }]
             }
+            Phase::Leaving { signal, due } if *due <= now => {
+                let why = DrainCause::Signal(*signal);
+                self.drain(None, now);
+                vec![Action::Drain(why)]
+            }
             Phase::Draining { left, due, .. } if *due <= now => {
                 let stuck = left.iter().copied().collect();
                 self.finish(Because::Stuck(stuck), true)
             }
-            Phase::Draining { .. } | Phase::Preparing | Phase::Ended => Vec::new(),
+            Phase::Leaving { .. }
+            | Phase::Draining { .. }
+            | Phase::Preparing
+            | Phase::Upgrading
+            | Phase::Ended => Vec::new(),
         }
     }
+}
+
+/// A time too far to be named is as good as a day.
+fn later(now: Instant, time: Duration) -> Instant {
+    now.checked_add(time)
+        .unwrap_or_else(|| now + Duration::from_hours(24))
 }
 
 impl Touched {

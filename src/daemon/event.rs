@@ -1,12 +1,12 @@
 //! All that can ever wake the control plane.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::Duration;
 
+pub use crate::generation::DrainTimes;
 use crate::server::mailbox::{Report, Reporter};
 
-/// How many events may wait. A worker has at most two reports under way (a publication and an
-/// end), the watcher one, and a sender of signals can wait; so with this many no worker of a
+/// How many events may wait. A worker has at most three reports under way (a publication, a beat
+/// and an end), the watcher one, and a sender of signals can wait; so with this many no worker of a
 /// machine of up to a hundred cores ever blocks.
 const EVENTS_MAX: usize = 256;
 
@@ -25,11 +25,17 @@ pub enum Event {
     Prepared {
         /// Its number.
         generation: u64,
-        /// How long a drain may take under it.
-        drain_timeout: Duration,
+        /// How the daemon drains under it.
+        drain: DrainTimes,
     },
     /// A preparation failed, or found nothing new.
     NotPrepared,
+    /// Someone asked for the daemon to be replaced by the program as it is on disk now: SIGUSR2.
+    Upgrade,
+    /// The process that shall replace this one serves.
+    Upgraded,
+    /// There is no process that could replace this one, or it failed.
+    NotUpgraded,
     /// A worker says something.
     Report(Report),
     /// The time that [`super::control::Control::deadline`] named has come.

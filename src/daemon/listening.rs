@@ -1,22 +1,28 @@
 //! What this process listens on, and what a generation adds to it.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tracing::error;
 
+use super::inherited::{Inherited, KEPT, LAST};
+use super::systemd;
 use super::workers::Sockets;
 use crate::generation::{Bind, Generation};
 use crate::server::mailbox::Socket;
-use crate::sys::socket::{BindError, UnixSocket, bind_tcp};
+use crate::sys::handover;
+use crate::sys::socket::{UnixSocket, bind_tcp};
 
-/// Every address listened on. The sockets themselves are with the workers.
+/// Every address listened on.
 #[derive(Debug)]
 pub(super) struct Listening {
     workers: usize,
     open: Vec<Open>,
+    inherited: Inherited,
 }
 
 /// An address that is listened on.
@@ -26,6 +32,8 @@ struct Open {
     address: Address,
     /// Keeps the socket file.
     unix: Option<Arc<UnixSocket>>,
+    /// The sockets that the workers have, to hand them over.
+    sockets: Vec<Socket>,
 }
 
 /// An address as it is: with the port that was found where 0 was asked for.
@@ -33,6 +41,8 @@ struct Open {
 pub(super) enum Address {
     Tcp(SocketAddr),
     Unix(PathBuf),
+    /// By the service manager's name for it.
+    Systemd(Arc<str>),
 }
 
 /// What a generation adds: bound, and of no effect until it is published. Dropped, it is gone
@@ -44,11 +54,12 @@ pub(super) struct Added {
 }
 
 impl Listening {
-    /// On nothing yet, with so many workers.
-    pub(super) const fn new(workers: usize) -> Self {
+    /// On nothing yet, with so many workers and what may be listened on without binding it.
+    pub(super) const fn new(workers: usize, inherited: Inherited) -> Self {
         Self {
             workers,
             open: Vec::new(),
+            inherited,
         }
     }
 
@@ -81,34 +92,45 @@ impl Listening {
         }
     }
 
-    fn add(&self, bind: &Bind, added: &mut Added) -> Result<(), BindError> {
-        let (address, unix) = match bind {
-            Bind::Tcp(wanted) => {
+    fn add(&self, bind: &Bind, added: &mut Added) -> Result<(), String> {
+        let plain = |error: io::Error| error.to_string();
+        let mut sockets = self.inherited.of(bind).map_err(plain)?;
+        let mut unix = None;
+        match bind {
+            Bind::Tcp(wanted) if sockets.is_empty() => {
                 let beside_own = self.open.iter().any(|open| open.overlaps(*wanted));
-                let sockets = bind_tcp(*wanted, self.workers, beside_own)?;
-                let bound = sockets.first().and_then(|first| first.local_addr().ok());
-                for (worker, socket) in added.sockets.iter_mut().zip(sockets) {
-                    worker.push((bind.clone(), Socket::Tcp(socket)));
-                }
-                (Address::Tcp(bound.unwrap_or(*wanted)), None)
+                let bound = bind_tcp(*wanted, self.workers, beside_own);
+                let bound = bound.map_err(|error| error.to_string())?;
+                sockets = bound.into_iter().map(Socket::Tcp).collect();
             }
             Bind::Unix { path, mode, owner } => {
                 // With another mode or owner, it is another address, but the same socket.
                 let own = self.open.iter().find_map(|open| open.unix_at(path));
-                let socket = match own {
-                    Some(own) => own,
-                    None => Arc::new(UnixSocket::bind(path, *mode, *owner)?),
+                let socket = match (own, sockets.pop()) {
+                    (Some(own), _) => Ok(own),
+                    (None, Some(Socket::Unix(older))) => {
+                        UnixSocket::adopt(older, path).map(Arc::new)
+                    }
+                    (None, _) => UnixSocket::bind(path, *mode, *owner).map(Arc::new),
                 };
-                for worker in &mut added.sockets {
-                    worker.push((bind.clone(), Socket::Unix(socket.share()?)));
-                }
-                (Address::Unix(path.clone()), Some(socket))
+                let socket = socket.map_err(|error| error.to_string())?;
+                let shared = socket.share().map_err(|error| error.to_string())?;
+                sockets = vec![Socket::Unix(shared)];
+                unix = Some(socket);
             }
-        };
+            Bind::Tcp(_) | Bind::Systemd(_) => {}
+        }
+        // Every worker gets one, and every socket a worker.
+        let most = self.workers.max(sockets.len());
+        for (index, socket) in sockets.iter().cycle().take(most).enumerate() {
+            let socket = socket.try_clone().map_err(plain)?;
+            added.sockets[index % self.workers].push((bind.clone(), socket));
+        }
         added.open.push(Open {
             bind: bind.clone(),
-            address,
+            address: Address::of(bind, sockets.first()),
             unix,
+            sockets,
         });
         Ok(())
     }
@@ -123,12 +145,45 @@ impl Listening {
                 error!(listener = %open.bind, %error, "the socket file keeps its old access");
             }
         }
+        added.open.iter().for_each(Open::keep);
         self.open.extend(added.open);
         self.open.retain(|open| {
             let mut listeners = generation.listeners.iter();
-            listeners.any(|listener| listener.bind == open.bind)
+            let stays = listeners.any(|listener| listener.bind == open.bind);
+            if !stays {
+                open.let_go();
+            }
+            stays
         });
+        let open = &self.open;
+        let unwanted = self.inherited.settle(|name| {
+            let kept = |open: &Open| open.name_kept();
+            open.iter().filter_map(kept).any(|kept| kept == name)
+        });
+        for name in &unwanted {
+            systemd::let_go(name);
+        }
         added.sockets
+    }
+
+    /// Sends every listening socket, with the address as the configuration writes it.
+    ///
+    /// # Errors
+    /// The other process has gone.
+    pub(super) fn hand_over(&self, to: impl AsFd) -> io::Result<()> {
+        for open in &self.open {
+            let sockets: Vec<_> = open.sockets.iter().map(AsFd::as_fd).collect();
+            for sockets in sockets.chunks(handover::DESCRIPTORS_MAX) {
+                handover::send(&to, &open.bind.to_string(), sockets)?;
+            }
+        }
+        handover::send(to, LAST, &[])
+    }
+
+    /// Another process listens on the same sockets: socket files stay when this one ends.
+    pub(super) fn leave_files(&self) {
+        let files = self.open.iter().filter_map(|open| open.unix.as_ref());
+        files.for_each(|unix| unix.leave_file());
     }
 
     /// The name and the address of every listener of the generation.
@@ -143,6 +198,33 @@ impl Listening {
 }
 
 impl Open {
+    /// Has the service manager keep the sockets, so that nobody is refused while the daemon is
+    /// started anew, not even after a crash. Where it is not told to, it does not.
+    fn keep(&self) {
+        let Some(name) = self.name_kept() else { return };
+        let sockets: Vec<BorrowedFd<'_>> = self.sockets.iter().map(AsFd::as_fd).collect();
+        systemd::keep(&name, &sockets);
+    }
+
+    fn let_go(&self) {
+        if let Some(name) = self.name_kept() {
+            systemd::let_go(&name);
+        }
+    }
+
+    /// What the service manager calls the sockets it keeps. None for those that are its own, those
+    /// whose port the next process would not know, and those that have a file, which goes with
+    /// the process.
+    fn name_kept(&self) -> Option<String> {
+        match &self.bind {
+            // Its names have no colons.
+            Bind::Tcp(address) if address.port() != 0 => {
+                Some(format!("{KEPT}{address}").replace(':', "|"))
+            }
+            Bind::Tcp(_) | Bind::Unix { .. } | Bind::Systemd(_) => None,
+        }
+    }
+
     /// Whether the kernel would say that this one is in the way of that address.
     fn overlaps(&self, wanted: SocketAddr) -> bool {
         match &self.address {
@@ -151,14 +233,25 @@ impl Open {
                     && own.is_ipv4() == wanted.is_ipv4()
                     && (own.ip().is_unspecified() || wanted.ip().is_unspecified())
             }
-            Address::Unix(_) => false,
+            Address::Unix(_) | Address::Systemd(_) => false,
         }
     }
 
     fn unix_at(&self, wanted: &PathBuf) -> Option<Arc<UnixSocket>> {
         match &self.address {
             Address::Unix(path) if path == wanted => self.unix.clone(),
-            Address::Unix(_) | Address::Tcp(_) => None,
+            Address::Unix(_) | Address::Tcp(_) | Address::Systemd(_) => None,
+        }
+    }
+}
+
+impl Address {
+    fn of(bind: &Bind, socket: Option<&Socket>) -> Self {
+        match (bind, socket) {
+            (_, Some(Socket::Tcp(tcp))) if let Ok(bound) = tcp.local_addr() => Self::Tcp(bound),
+            (Bind::Tcp(wanted), _) => Self::Tcp(*wanted),
+            (Bind::Unix { path, .. }, _) => Self::Unix(path.clone()),
+            (Bind::Systemd(name), _) => Self::Systemd(Arc::clone(name)),
         }
     }
 }
@@ -168,6 +261,7 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp(address) => write!(f, "{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd(name) => write!(f, "systemd:{name}"),
         }
     }
 }
@@ -210,7 +304,7 @@ mod tests {
 
     #[test]
     fn addresses_that_stay_are_not_bound_anew() {
-        let mut listening = Listening::new(2);
+        let mut listening = Listening::new(2, Inherited::default());
         let first = generation(&["127.0.0.1:0"]);
         let added = listening.prepare(&first).unwrap();
         let kept: Vec<_> = listening.publish(added, &first);
@@ -239,7 +333,9 @@ mod tests {
         let good = folder.path().join("good");
         let good = format!("unix:{}", good.display());
         let wanted = generation(&[&address, &good, "unix:/proc/none"]);
-        let errors = Listening::new(1).prepare(&wanted).unwrap_err();
+        let errors = Listening::new(1, Inherited::default())
+            .prepare(&wanted)
+            .unwrap_err();
         assert_eq!(errors.len(), 2, "{errors:?}");
         assert!(
             errors[0].starts_with("listener `l0` at 127.0.0.1:"),
@@ -257,7 +353,7 @@ mod tests {
         let of_mode =
             |mode: &str| generation(&[&format!("unix:{}\"\nmode = \"{mode}", path.display())]);
         let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        let mut listening = Listening::new(1);
+        let mut listening = Listening::new(1, Inherited::default());
         let first = of_mode("0600");
         let added = listening.prepare(&first).unwrap();
         let _kept = listening.publish(added, &first);

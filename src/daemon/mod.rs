@@ -6,6 +6,7 @@
 mod action;
 pub mod control;
 pub mod event;
+mod inherited;
 mod listening;
 mod log_file;
 mod logging;
@@ -16,6 +17,8 @@ mod reload;
 mod signals;
 mod sinks;
 mod systemd;
+mod upgrade;
+mod watchdog;
 mod watcher;
 mod workers;
 
@@ -25,21 +28,25 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-pub use action::{Action, Because, Cause};
+pub use action::{Action, Because, Cause, DrainCause};
 pub use reload::{Configuration, Refusal};
 
 use crate::clock;
 use crate::config::{Inputs, Model};
+use crate::server::mailbox::Report;
 use control::Control;
 use event::{EndSignal, Event, Events, Inbox};
+use inherited::Inherited;
 use listening::Listening;
 use logging::Logging;
-use plane::{Outcome, Plane};
-use process::Side;
+use plane::{Origin, Outcome, Plane};
+use process::{Background, Side};
 use reload::Loader;
 use sinks::LogFiles;
+use upgrade::{Predecessor, Program};
+use watchdog::Watchdog;
 use watcher::Watcher;
 use workers::Workers;
 
@@ -79,23 +86,20 @@ pub fn run(options: Options) -> Ended {
     let started = clock::precise_now();
     // Asked first thing: it counts from here.
     clock::uptime();
-    let mut background = None;
-    if options.background {
-        match process::to_background(options.pid_file.as_deref()) {
-            Ok(Side::Front(code)) => return Ended::Left(code),
-            Ok(Side::Back(back)) => background = Some(back),
-            Err(error) => return Ended::Refused(failure("go to the background", &error)),
-        }
-    }
+    let (mut background, origin, inherited) = match begin(&options) {
+        Ok(Begun::Front(code)) => return Ended::Left(code),
+        Ok(Begun::Daemon(background, origin, inherited)) => (background, origin, inherited),
+        Err(refusal) => return Ended::Refused(refusal),
+    };
     let files = Arc::new(LogFiles::default());
     let loader = Loader::new(options.configuration, options.inputs, Arc::clone(&files));
-    let ended = match start(loader, &files) {
+    let ended = match start(loader, &files, origin, inherited) {
         Ok((mut plane, inbox)) => {
             plane.on_ready(started, background, options.on_ready);
             control_loop(plane, &inbox)
         }
         Err(refusal) => {
-            if let Some(mut background) = background {
+            if let Some(background) = &mut background {
                 background.failed(refusal.exit_code());
             }
             Ended::Refused(refusal)
@@ -105,11 +109,55 @@ pub fn run(options: Options) -> Ended {
     ended
 }
 
+/// What became of the process at its begin.
+enum Begun {
+    /// It stayed in front of the daemon, which has started or failed: the exit code.
+    Front(u8),
+    /// It is the daemon.
+    Daemon(Option<Background>, Origin, Inherited),
+}
+
+/// What must be asked and done before there is any thread.
+fn begin(options: &Options) -> Result<Begun, Refusal> {
+    let program = Program::of_process()
+        .map_err(|error| failure("find the program that this process runs", &error))?;
+    let taken_over = Inherited::of_process().and_then(|(inherited, replaces)| {
+        let predecessor = replaces.then(Predecessor::on_stdin).transpose()?;
+        Ok((inherited, predecessor))
+    });
+    let (inherited, predecessor) =
+        taken_over.map_err(|error| failure("take over the sockets of another process", &error))?;
+    let replaces = predecessor.is_some();
+    let origin = Origin {
+        program,
+        predecessor,
+    };
+    let pid_file = options.pid_file.as_deref();
+    let background = match (options.background, replaces) {
+        (false, _) => None,
+        (true, true) => Some(
+            Background::taken_over(pid_file)
+                .map_err(|error| failure("take over the pid file", &error))?,
+        ),
+        (true, false) => match process::to_background(pid_file) {
+            Ok(Side::Front(code)) => return Ok(Begun::Front(code)),
+            Ok(Side::Back(background)) => Some(background),
+            Err(error) => return Err(failure("go to the background", &error)),
+        },
+    };
+    Ok(Begun::Daemon(background, origin, inherited))
+}
+
 /// Starts everything, or nothing.
-fn start(mut loader: Loader, files: &Arc<LogFiles>) -> Result<(Plane, Inbox), Refusal> {
+fn start(
+    mut loader: Loader,
+    files: &Arc<LogFiles>,
+    origin: Origin,
+    inherited: Inherited,
+) -> Result<(Plane, Inbox), Refusal> {
     let before = watcher::look(loader.main_file());
     let first = loader.load(1).map_err(Refusal::Configuration)?;
-    let mut listening = Listening::new(first.generation.workers.get());
+    let mut listening = Listening::new(first.generation.workers.get(), inherited);
     let added = listening
         .prepare(&first.generation)
         .map_err(Refusal::System)?;
@@ -122,12 +170,19 @@ fn start(mut loader: Loader, files: &Arc<LogFiles>) -> Result<(Plane, Inbox), Re
     let (events, inbox) = Events::new();
     signals::listen(events.clone()).map_err(|error| failure("hear signals", &error))?;
     let mut watcher = Watcher::new(events.clone());
-    watcher.watch(first.sources.files(), first.sources.directories(), &before);
+    watcher.follow(first.model.server.watch, &first.sources, &before);
     let sockets = listening.publish(added, &first.generation);
     let workers = Workers::start(&first.generation, sockets, &events.reporter())
         .map_err(|error| failure("start the workers", &error))?;
-    let plane = Plane::new(loader, first, logging, listening, watcher, workers);
-    Ok((plane, inbox))
+    let hands = plane::Hands {
+        loader,
+        logging,
+        listening,
+        watcher,
+        workers,
+        events,
+    };
+    Ok((Plane::new(hands, first, origin), inbox))
 }
 
 fn failure(what: &str, error: &io::Error) -> Refusal {
@@ -136,18 +191,24 @@ fn failure(what: &str, error: &io::Error) -> Refusal {
 
 /// THE CONTROL LOOP.
 fn control_loop(mut plane: Plane, inbox: &Inbox) -> Ended {
-    let mut control = Control::new(plane.workers(), plane.drain_timeout(), clock::now());
-    let mut watchdog = Watchdog::new();
+    let mut control = Control::new(plane.workers(), plane.drain_times(), clock::now());
+    let mut watchdog = Watchdog::new(plane.workers(), clock::now());
     let mut answers = VecDeque::new();
     loop {
+        watchdog.feed(clock::now(), plane.all_workers());
         let event = match answers.pop_front() {
             Some(event) => event,
-            None => next_event(inbox, control.deadline(), &mut watchdog),
+            None => next_event(inbox, control.deadline(), watchdog.due()),
         };
-        if event == Event::FilesTouched {
-            plane.files_touched();
+        match event {
+            Event::FilesTouched => plane.files_touched(),
+            Event::Report(Report::Alive { worker }) => watchdog.heard(worker),
+            _ => {}
         }
         for action in control.handle(event, clock::now()) {
+            if matches!(action, Action::Drain(_)) {
+                watchdog.drain();
+            }
             match plane.carry_out(action) {
                 Outcome::Done => {}
                 Outcome::Answer(event) => answers.push_back(event),
@@ -157,47 +218,17 @@ fn control_loop(mut plane: Plane, inbox: &Inbox) -> Ended {
     }
 }
 
-/// Waits for an event, or for the deadline.
-fn next_event(inbox: &Inbox, deadline: Option<Instant>, watchdog: &mut Watchdog) -> Event {
+/// Waits for an event, or for the time that comes first.
+fn next_event(inbox: &Inbox, deadline: Option<Instant>, watchdog: Instant) -> Event {
     clock::invalidate();
-    watchdog.feed(clock::now());
-    let wake = deadline.into_iter().chain(watchdog.due).min();
-    let wait = wake.map(|wake| wake.saturating_duration_since(clock::now()));
-    let event = match wait {
-        Some(wait) => inbox.recv_timeout(wait),
-        None => inbox.recv().map_err(RecvTimeoutError::from),
-    };
+    let wake = deadline.map_or(watchdog, |deadline| deadline.min(watchdog));
+    let event = inbox.recv_timeout(wake.saturating_duration_since(clock::now()));
     clock::invalidate();
     match event {
         Ok(event) => event,
         Err(RecvTimeoutError::Timeout) => Event::Tick,
         // Nobody is left who could ask for anything, not even a worker.
         Err(RecvTimeoutError::Disconnected) => Event::End(EndSignal::Terminate),
-    }
-}
-
-/// Tells the service manager now and then that the control loop goes round.
-struct Watchdog {
-    interval: Option<Duration>,
-    due: Option<Instant>,
-}
-
-impl Watchdog {
-    fn new() -> Self {
-        let interval = systemd::watchdog_interval();
-        Self {
-            interval,
-            due: interval.map(|_| clock::now()),
-        }
-    }
-
-    fn feed(&mut self, now: Instant) {
-        if let Some(interval) = self.interval
-            && self.due.is_none_or(|due| due <= now)
-        {
-            systemd::alive();
-            self.due = now.checked_add(interval);
-        }
     }
 }
 

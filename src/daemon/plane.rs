@@ -1,18 +1,21 @@
 //! All that the control plane holds, and how it carries out what was decided.
 
+mod ending;
+
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tracing::{debug, error, info, warn};
 
-use super::action::{Action, Because, Cause};
-use super::event::{EndSignal, Event};
+use super::action::{Action, Cause};
+use super::event::{DrainTimes, Event, Events};
 use super::listening::Listening;
 use super::logging::Logging;
 use super::prober::Prober;
 use super::process::Background;
 use super::reload::{Loader, Prepared, Refusal, unchangeable};
+use super::upgrade::{Predecessor, Program, Successor};
 use super::watcher::Watcher;
 use super::workers::Workers;
 use super::{Ended, OnReady, systemd};
@@ -21,9 +24,6 @@ use crate::clock;
 use crate::config::{self, Loaded, Report};
 use crate::generation::Generation;
 use crate::telemetry::{Count, Metrics};
-
-/// How long threads may take to end once they have nothing left to do.
-const END_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The control plane's hands.
 #[derive(Debug)]
@@ -46,6 +46,30 @@ pub(super) struct Plane {
     cut: u64,
     ready: Option<Ready>,
     background: Option<Background>,
+    events: Events,
+    program: Program,
+    successor: Option<Successor>,
+    predecessor: Option<Predecessor>,
+}
+
+/// What the process started with, and who it replaces.
+#[derive(Debug)]
+pub(super) struct Origin {
+    /// How it was started.
+    pub(super) program: Program,
+    /// The process that it replaces.
+    pub(super) predecessor: Option<Predecessor>,
+}
+
+/// What the control plane works with from its start to its end.
+#[derive(Debug)]
+pub(super) struct Hands {
+    pub(super) loader: Loader,
+    pub(super) logging: Logging,
+    pub(super) listening: Listening,
+    pub(super) watcher: Watcher,
+    pub(super) workers: Workers,
+    pub(super) events: Events,
 }
 
 /// How reloads went.
@@ -73,15 +97,16 @@ pub(super) enum Outcome {
 }
 
 impl Plane {
-    pub(super) fn new(
-        loader: Loader,
-        current: Loaded,
-        logging: Logging,
-        listening: Listening,
-        watcher: Watcher,
-        workers: Workers,
-    ) -> Self {
+    pub(super) fn new(hands: Hands, current: Loaded, origin: Origin) -> Self {
         log_warnings(&current.warnings);
+        let Hands {
+            loader,
+            logging,
+            listening,
+            watcher,
+            workers,
+            events,
+        } = hands;
         loader.metrics().set_workers(workers.counters());
         let reloads = Reloads::new(loader.metrics());
         Self {
@@ -99,6 +124,10 @@ impl Plane {
             cut: 0,
             ready: None,
             background: None,
+            events,
+            program: origin.program,
+            successor: None,
+            predecessor: origin.predecessor,
         }
     }
 
@@ -118,10 +147,15 @@ impl Plane {
         self.workers.count()
     }
 
-    /// How long a drain may take now.
-    pub(super) fn drain_timeout(&self) -> Duration {
+    /// How a drain goes now.
+    pub(super) fn drain_times(&self) -> DrainTimes {
         let newest = self.next.as_ref().unwrap_or(&self.current);
-        newest.generation.drain_timeout
+        newest.generation.drain_times()
+    }
+
+    /// The workers, to look whether they are alive.
+    pub(super) const fn all_workers(&self) -> &Workers {
+        &self.workers
     }
 
     /// The watcher's event was taken: the next touch is a new one.
@@ -144,7 +178,14 @@ impl Plane {
                 info!("opened the log files anew");
             }
             Action::Mourn { worker } => error!(worker, "a worker ended by itself"),
-            Action::Drain { signal } => self.drain(signal),
+            Action::Upgrade => return self.upgrade(),
+            Action::AbandonUpgrade => {
+                if let Some(successor) = self.successor.take() {
+                    successor.abandon();
+                }
+            }
+            Action::Leave { signal, delay } => self.leave(signal, delay),
+            Action::Drain(why) => self.drain(why),
             Action::Drained { worker, cut } => {
                 debug!(worker, cut, "a worker has drained");
                 self.cut = self.cut.saturating_add(cut);
@@ -166,15 +207,14 @@ impl Plane {
         let loaded = match self.loader.load(current + 1) {
             Ok(loaded) => loaded,
             Err(report) => {
-                let sources = report.sources();
-                let (files, folders) = (sources.files(), sources.directories());
-                self.watcher.watch(files, folders, &before);
+                // Whether to watch at all, the refused file cannot say.
+                let watch = self.current.model.server.watch;
+                self.watcher.follow(watch, report.sources(), &before);
                 return self.refuse(&Refusal::Configuration(report));
             }
         };
-        let sources = &loaded.sources;
-        self.watcher
-            .watch(sources.files(), sources.directories(), &before);
+        let watch = loaded.model.server.watch;
+        self.watcher.follow(watch, &loaded.sources, &before);
         log_warnings(&loaded.warnings);
         if cause == Cause::Files && loaded.model == self.current.model {
             info!("the files changed, but mean the same: kept generation {current}");
@@ -186,7 +226,7 @@ impl Plane {
                 let generation = &prepared.loaded.generation;
                 let event = Event::Prepared {
                     generation: generation.id,
-                    drain_timeout: generation.drain_timeout,
+                    drain: generation.drain_times(),
                 };
                 self.prepared = Some(prepared);
                 event
@@ -258,6 +298,9 @@ impl Plane {
                 "ready in {} ms: serving generation {generation}",
                 elapsed.as_millis()
             );
+            if let Some(predecessor) = self.predecessor.take() {
+                predecessor.dismiss();
+            }
             systemd::ready(&self.status(""));
             if let Some(tell) = ready.tell {
                 let addresses: Vec<_> = addresses
@@ -286,46 +329,6 @@ impl Plane {
             let _ = write!(status, "; {name}={address}");
         }
         status + note
-    }
-
-    fn drain(&mut self, signal: Option<EndSignal>) {
-        let open = self.workers.connections();
-        let timeout = self.drain_timeout();
-        if let Some(signal) = signal {
-            let seconds = timeout.as_secs_f32();
-            info!("{signal}: draining, {open} connections open, for {seconds} s at most");
-        } else {
-            error!("draining, because a worker is gone");
-        }
-        systemd::stopping(&format!("draining, {open} connections open"));
-        self.prober.end();
-        // Workers take what the kernel has queued for them; nothing is queued from here on.
-        self.listening = Listening::new(0);
-        self.workers.drain(timeout);
-    }
-
-    fn end(&mut self, because: &Because, failed: bool) -> Ended {
-        match because {
-            Because::Drained => {
-                if !self.workers.have_ended(END_TIMEOUT) {
-                    warn!("a worker's thread does not end");
-                }
-                match self.cut {
-                    0 => info!("drained, every connection has ended"),
-                    cut => warn!("drained, {cut} connections were cut: the drain time was up"),
-                }
-            }
-            Because::AskedAgain => {
-                let open = self.workers.connections();
-                warn!("asked again: ending at once, {open} connections are cut");
-                self.workers.stop();
-                self.workers.have_ended(END_TIMEOUT);
-            }
-            Because::Stuck(workers) => {
-                error!(?workers, "the drain time is up and workers do not end");
-            }
-        }
-        if failed { Ended::Failed } else { Ended::Well }
     }
 }
 

@@ -70,6 +70,32 @@ fn wait(mut reader: PipeReader) -> u8 {
 }
 
 impl Background {
+    /// In a process that replaces one in the background: it is there already.
+    ///
+    /// # Errors
+    /// The pid file cannot be written.
+    pub(super) fn taken_over(pid_file: Option<&Path>) -> io::Result<Self> {
+        if let Some(path) = pid_file {
+            // Beside it, and moved over it: at every moment one of the two has its number there.
+            let fresh = path.with_extension("new");
+            fs::write(&fresh, format!("{}\n", std::process::id()))?;
+            let locked = File::open(&fresh)?;
+            locked.try_lock()?;
+            fs::rename(&fresh, path)?;
+            // Locked as long as the process lives.
+            let _descriptor = locked.into_raw_fd();
+        }
+        Ok(Self {
+            waiting: None,
+            pid_file: pid_file.map(Path::to_path_buf),
+        })
+    }
+
+    /// Another process has taken over, and with it the pid file.
+    pub(super) fn leave(&mut self) {
+        self.pid_file = None;
+    }
+
     /// Lets who waits go, and closes the standard streams.
     pub(super) fn ready(&mut self) {
         if let Err(error) = close_streams() {

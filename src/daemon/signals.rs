@@ -3,7 +3,7 @@
 use std::io;
 use std::thread;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use super::event::{EndSignal, Event, Events};
@@ -13,7 +13,7 @@ use super::event::{EndSignal, Event, Events};
 /// # Errors
 /// The handlers cannot be installed or the thread not be started.
 pub(super) fn listen(events: Events) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])?;
     thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
@@ -23,6 +23,7 @@ pub(super) fn listen(events: Events) -> io::Result<()> {
                     SIGINT => Event::End(EndSignal::Interrupt),
                     SIGHUP => Event::Reload,
                     SIGUSR1 => Event::Reopen,
+                    SIGUSR2 => Event::Upgrade,
                     _ => continue,
                 };
                 if !events.send(event) {

@@ -16,6 +16,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tracing::warn;
 
 use super::event::{Event, Events};
+use crate::config::Sources;
 
 /// As many symbolic links as the kernel follows (`MAXSYMLINKS`).
 const LINKS_MAX: usize = 40;
@@ -97,6 +98,16 @@ impl Watcher {
     /// Whether the files are in another state than the one they were read in.
     pub(super) fn has_changed(&self) -> bool {
         self.look() != self.seen
+    }
+
+    /// Watches what a configuration was read from, or nothing if that is not wanted.
+    pub(super) fn follow(&mut self, wanted: bool, sources: &Sources, before: &Seen) {
+        let (files, folders) = if wanted {
+            (sources.files(), sources.directories())
+        } else {
+            (&[][..], &[][..])
+        };
+        self.watch(files, folders, before);
     }
 
     /// Watches these files and folders from now on, and no others. `before` is what

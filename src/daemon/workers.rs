@@ -107,6 +107,20 @@ impl Workers {
         }
     }
 
+    /// Asks every worker whether it is alive.
+    pub(super) fn beat(&self) {
+        for worker in 0..self.list.len() {
+            self.order(worker, Order::Beat);
+        }
+    }
+
+    /// Has readiness say that the daemon is about to end.
+    pub(super) fn leave(&self) {
+        for worker in 0..self.list.len() {
+            self.order(worker, Order::Leave);
+        }
+    }
+
     /// Tells every worker to end now.
     pub(super) fn stop(&self) {
         for worker in 0..self.list.len() {

@@ -102,7 +102,7 @@ impl Connection {
     /// Whether it shall end with the exchange it is in: the worker drains, or the newest
     /// generation does not listen here.
     pub fn is_ending(&self) -> bool {
-        self.worker.phase.get() != Phase::Serving || !self.listening.is_current()
+        !self.worker.phase.get().is_serving() || !self.listening.is_current()
     }
 
     /// Whether every wait shall end because the drain time is up.

@@ -1,7 +1,9 @@
 //! What the control plane and a worker say to each other: orders down, reports up.
 
 use std::fmt;
+use std::io;
 use std::net::TcpListener;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,8 @@ use crate::generation::{Bind, Generation};
 use crate::telemetry::WorkerCounters;
 
 /// How many orders may wait for a worker. The control plane waits for the answer to one before
-/// it gives the next, so two (a publication and a drain) are the most there are.
+/// it gives the next of its kind, so four (a publication, a beat, a leave
+/// and a drain) are the most there are.
 pub const ORDERS_MAX: usize = 4;
 
 /// From the control plane to a worker.
@@ -19,12 +22,16 @@ pub const ORDERS_MAX: usize = 4;
 pub enum Order {
     /// Serve this from the next request on. Answered with [`Report::Published`].
     Publish(Publication),
+    /// Serve on, but have readiness say that the end is near.
+    Leave,
     /// Take no new connection, end idle ones, let open exchanges end. Answered with
     /// [`Report::Drained`] once the last connection is gone, after `timeout` at the latest.
     Drain {
         /// How long open exchanges may take.
         timeout: Duration,
     },
+    /// Say that you are alive: answered with [`Report::Alive`] between two exchanges.
+    Beat,
     /// End now.
     Stop,
 }
@@ -34,7 +41,8 @@ pub enum Order {
 pub struct Publication {
     /// What to serve.
     pub generation: Arc<Generation>,
-    /// A socket for every listener address that the worker does not listen on yet. Addresses it
+    /// One or more sockets for every listener address that the worker does not listen on yet.
+    /// Addresses it
     /// listens on that are not in the generation are closed when their backlog is empty.
     pub sockets: Vec<(Bind, Socket)>,
 }
@@ -42,10 +50,43 @@ pub struct Publication {
 /// A listening socket, bound by the control plane, in non-blocking mode.
 #[derive(Debug)]
 pub enum Socket {
-    /// TCP; each worker has its own in a `SO_REUSEPORT` group.
+    /// TCP; each worker has its own in a `SO_REUSEPORT` group, unless it came from elsewhere.
     Tcp(TcpListener),
     /// Unix; the workers share one.
     Unix(UnixListener),
+}
+
+impl Socket {
+    /// One more descriptor of the same socket.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(tcp) => Self::Tcp(tcp.try_clone()?),
+            Self::Unix(unix) => Self::Unix(unix.try_clone()?),
+        })
+    }
+
+    /// Has it never wait.
+    ///
+    /// # Errors
+    /// It is no socket.
+    pub fn set_nonblocking(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(tcp) => tcp.set_nonblocking(true),
+            Self::Unix(unix) => unix.set_nonblocking(true),
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(tcp) => tcp.as_fd(),
+            Self::Unix(unix) => unix.as_fd(),
+        }
+    }
 }
 
 /// From a worker to the control plane.
@@ -64,6 +105,11 @@ pub enum Report {
         worker: usize,
         /// How many connections had to be cut.
         cut: u64,
+    },
+    /// The worker's loop goes round.
+    Alive {
+        /// Which worker.
+        worker: usize,
     },
     /// The worker's thread ended by itself, which it never should.
     Died {

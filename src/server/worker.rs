@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::connection::Buffers;
 use super::listener;
-use super::mailbox::{Order, Publication, Report, Reporter, WorkerSetup};
+use super::mailbox::{Order, Publication, Report, Reporter, Socket, WorkerSetup};
 use super::snapshot::{Listening, snapshots};
 use crate::clock;
 use crate::exchange::WorkerLocals;
@@ -49,6 +49,8 @@ pub struct Worker {
 pub enum Phase {
     /// Serving.
     Serving,
+    /// Serving, while readiness says that the end is near.
+    Leaving,
     /// Ending: responses close their connections, idle connections end.
     Draining,
     /// The drain time is up: every wait ends with an error.
@@ -116,6 +118,8 @@ async fn work(setup: WorkerSetup) -> io::Result<()> {
                 );
                 break;
             }
+            Order::Leave => worker.phase.set(Phase::Leaving),
+            Order::Beat => report(&reports, Report::Alive { worker: number }),
             Order::Stop => break,
         }
         next = orders.recv().await;
@@ -150,6 +154,13 @@ async fn sweep(worker: Rc<Worker>) {
         .await;
         deadlines.sweep(clock::now());
         worker.locals.flush();
+    }
+}
+
+impl Phase {
+    /// Whether connections are kept for another request.
+    pub const fn is_serving(self) -> bool {
+        matches!(self, Self::Serving | Self::Leaving)
     }
 }
 
@@ -229,8 +240,9 @@ struct Listeners {
 
 struct Accepting {
     listening: Rc<Listening>,
-    stop: Rc<Notify>,
-    task: JoinHandle<()>,
+    /// One for each socket: more than one where they were taken over from a process with more
+    /// workers, or where a service manager listens on several addresses under one name.
+    tasks: Vec<(Rc<Notify>, JoinHandle<()>)>,
 }
 
 impl Listeners {
@@ -261,32 +273,29 @@ impl Listeners {
         for accepting in &retired {
             accepting.listening.retire();
         }
-        let mut sockets: HashMap<Bind, _> = sockets.into_iter().collect();
+        let mut sockets = by_bind(sockets);
         for (bind, snapshot) in wanted {
             if let Some(accepting) = self.accepting.get(&bind) {
                 accepting.listening.publish(snapshot);
                 continue;
             }
-            let Some(socket) = sockets.remove(&bind) else {
+            let Some(sockets) = sockets.remove(&bind) else {
                 return Err(io::Error::other(format!("no socket came for {bind:?}")));
             };
             let listening = Rc::new(Listening::new(bind.clone(), snapshot));
-            let stop = Rc::new(Notify::new());
-            let acceptor = listener::Acceptor::adopt(socket)?;
-            let task = tokio::task::spawn_local(listener::accept(
-                acceptor,
-                Rc::clone(&self.worker),
-                Rc::clone(&listening),
-                Rc::clone(&stop),
-            ));
-            self.accepting.insert(
-                bind,
-                Accepting {
-                    listening,
-                    stop,
-                    task,
-                },
-            );
+            let tasks = sockets.into_iter().map(|socket| {
+                let stop = Rc::new(Notify::new());
+                let acceptor = listener::Acceptor::adopt(socket)?;
+                let task = tokio::task::spawn_local(listener::accept(
+                    acceptor,
+                    Rc::clone(&self.worker),
+                    Rc::clone(&listening),
+                    Rc::clone(&stop),
+                ));
+                Ok((stop, task))
+            });
+            let tasks = tasks.collect::<io::Result<_>>()?;
+            self.accepting.insert(bind, Accepting { listening, tasks });
         }
         close(retired).await;
         self.worker.locals.deadlines.wake_all();
@@ -305,12 +314,19 @@ impl Listeners {
     }
 }
 
-async fn close(listeners: Vec<Accepting>) {
-    for accepting in &listeners {
-        accepting.stop.notify_one();
+fn by_bind(sockets: Vec<(Bind, Socket)>) -> HashMap<Bind, Vec<Socket>> {
+    let mut by_bind = HashMap::<Bind, Vec<Socket>>::new();
+    for (bind, socket) in sockets {
+        by_bind.entry(bind).or_default().push(socket);
     }
-    for accepting in listeners {
+    by_bind
+}
+
+async fn close(listeners: Vec<Accepting>) {
+    let tasks = || listeners.iter().flat_map(|accepting| &accepting.tasks);
+    tasks().for_each(|(stop, _)| stop.notify_one());
+    for (_, task) in listeners.into_iter().flat_map(|accepting| accepting.tasks) {
         // A task that panicked has stopped as well; the panic is logged where it happened.
-        drop(accepting.task.await);
+        drop(task.await);
     }
 }

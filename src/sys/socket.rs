@@ -12,6 +12,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::Mode;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -105,6 +106,8 @@ pub struct UnixSocket {
     path: PathBuf,
     /// Device and inode of the file.
     identity: (u64, u64),
+    /// Whether another process listens on it, and the file is that one's.
+    left: AtomicBool,
 }
 
 impl UnixSocket {
@@ -127,11 +130,29 @@ impl UnixSocket {
             listener: UnixListener::from(socket),
             path: path.to_path_buf(),
             identity,
+            left: AtomicBool::new(false),
         };
         // From here on, the file is removed again if something fails.
         bound.set_access(mode, owner)?;
         listen(&Socket::from(bound.share()?))?;
         Ok(bound)
+    }
+
+    /// Takes over a socket that another process has bound to this path.
+    pub fn adopt(listener: UnixListener, path: &Path) -> Result<Self, BindError> {
+        let identity =
+            identity(path).map_err(|error| BindError::new("look at the socket file", error))?;
+        Ok(Self {
+            listener,
+            path: path.to_path_buf(),
+            identity,
+            left: AtomicBool::new(false),
+        })
+    }
+
+    /// Leaves the file where it is when this is dropped: another process has adopted the socket.
+    pub fn leave_file(&self) {
+        self.left.store(true, Ordering::Relaxed);
     }
 
     /// Gives the socket file this mode and owner.
@@ -154,7 +175,9 @@ impl UnixSocket {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|now| now == self.identity) {
+        if !self.left.load(Ordering::Relaxed)
+            && identity(&self.path).is_ok_and(|now| now == self.identity)
+        {
             // What cannot be removed is stale, and replaced at the next start.
             drop(fs::remove_file(&self.path));
         }

@@ -83,3 +83,27 @@ fn what_takes_too_long_is_cut() {
     assert!(log.contains("1 connections were cut"), "{log}");
     assert!((wire.read_to_end().len() as u64) < LARGE);
 }
+
+#[test]
+fn with_a_delay_all_is_served_while_readiness_says_no() {
+    let config = CONFIG
+        .replace("DRAIN", "30s")
+        .replace("drain_timeout", "drain_delay = \"1h\"\ndrain_timeout");
+    let mut daemon = Daemon::setup().config(&config).file("site/a", "a").start();
+    let mut kept = daemon.connect("web");
+    assert_eq!(kept.get("/ready").status(), 200);
+    daemon.signal(Signal::TERM);
+    daemon.wait_notify("STOPPING=1");
+    // The workers hear of it one by one; each request may ask another one.
+    while daemon.get("web", "/ready").status() == 200 {}
+    while kept.get("/ready").status() == 200 {}
+    let served = kept.get("/a");
+    assert_eq!(
+        (served.text().as_str(), served.field("connection")),
+        ("a", None)
+    );
+    assert_eq!(daemon.get("web", "/a").text(), "a");
+    daemon.signal(Signal::TERM);
+    let log = daemon.wait_exit(0);
+    assert!(log.contains("asked again: ending at once"), "{log}");
+}

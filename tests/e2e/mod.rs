@@ -14,3 +14,4 @@ mod serve;
 mod signals;
 mod start;
 mod static_files;
+mod upgrade;

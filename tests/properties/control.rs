@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 
 use httpserverd::clock;
 use httpserverd::daemon::control::Control;
-use httpserverd::daemon::event::{EndSignal, Event};
+use httpserverd::daemon::event::{DrainTimes, EndSignal, Event};
 use httpserverd::daemon::{Action, Because};
 use httpserverd::server::mailbox::Report;
 use proptest::prelude::*;
 
 const WORKERS: usize = 3;
-const DRAIN: Duration = Duration::from_secs(30);
+const TIMES: DrainTimes = DrainTimes {
+    delay: Duration::from_secs(5),
+    timeout: Duration::from_secs(30),
+};
 
 /// What may happen next in the world around the control plane.
 #[derive(Debug, Clone)]
@@ -26,6 +29,8 @@ enum Happening {
     Pause(Duration),
     /// A worker does the next thing it was ordered to do.
     Worker(usize),
+    /// The process that shall replace the daemon is ready, or fails.
+    Successor(bool),
     /// A worker dies.
     Death(usize),
 }
@@ -43,6 +48,11 @@ struct World {
     mailboxes: Vec<Vec<Order>>,
     dead: BTreeSet<usize>,
     gone: BTreeSet<usize>,
+    /// Whether a successor has been started and not been heard of.
+    upgrading: bool,
+    /// Whether a process that was to be the successor lives, and the daemon with it.
+    successor: bool,
+    leaves: usize,
     drains: usize,
     ends: usize,
     last: Option<Action>,
@@ -58,7 +68,7 @@ impl World {
     fn new(good: Vec<bool>) -> Self {
         let now = clock::precise_now();
         Self {
-            control: Control::new(WORKERS, DRAIN, now),
+            control: Control::new(WORKERS, TIMES, now),
             now,
             good,
             preparations: 0,
@@ -67,6 +77,9 @@ impl World {
             mailboxes: vec![vec![Order::Publish(1)]; WORKERS],
             dead: BTreeSet::new(),
             gone: BTreeSet::new(),
+            upgrading: false,
+            successor: false,
+            leaves: 0,
             drains: 0,
             ends: 0,
             last: None,
@@ -90,6 +103,14 @@ impl World {
                 }
             }
             Happening::Worker(worker) => self.work(*worker),
+            Happening::Successor(ready) => {
+                if std::mem::take(&mut self.upgrading) {
+                    self.handle(match ready {
+                        true => Event::Upgraded,
+                        false => Event::NotUpgraded,
+                    });
+                }
+            }
             Happening::Death(worker) => {
                 if !self.gone.contains(worker) && self.dead.insert(*worker) {
                     self.handle(Event::Report(Report::Died { worker: *worker }));
@@ -127,7 +148,8 @@ impl World {
         assert_eq!(self.ends, 0, "{action:?} after the end");
         match action {
             Action::Prepare(_) => {
-                assert_eq!(self.drains, 0, "prepared while draining");
+                assert_eq!(self.leaves + self.drains, 0, "prepared while draining");
+                assert!(!self.upgrading, "prepared while being replaced");
                 assert_eq!(self.prepared, None, "two at a time");
                 let good = self.good[self.preparations % self.good.len()];
                 self.preparations += 1;
@@ -138,7 +160,7 @@ impl World {
                 self.prepared = Some(generation);
                 Some(Event::Prepared {
                     generation,
-                    drain_timeout: DRAIN,
+                    drain: TIMES,
                 })
             }
             Action::Publish { generation } => {
@@ -158,7 +180,12 @@ impl World {
                 self.announced = *generation;
                 None
             }
-            Action::Drain { .. } => {
+            Action::Upgrade | Action::AbandonUpgrade | Action::Leave { .. } => {
+                self.begin_to_go(action);
+                None
+            }
+            Action::Drain(_) => {
+                assert!(!self.upgrading, "two may live, not none");
                 self.drains += 1;
                 assert_eq!(self.drains, 1, "a second drain");
                 for mailbox in &mut self.mailboxes {
@@ -172,7 +199,8 @@ impl World {
                 None
             }
             Action::Discard => {
-                assert!(self.prepared.take().is_some() && self.drains == 1);
+                assert!(self.prepared.take().is_some());
+                assert_eq!(self.leaves.max(self.drains), 1);
                 None
             }
             Action::Complain { silent, .. } => {
@@ -183,8 +211,28 @@ impl World {
         }
     }
 
+    fn begin_to_go(&mut self, action: &Action) {
+        match action {
+            Action::Upgrade => {
+                assert!(!self.upgrading && self.drains + self.leaves == 0);
+                assert_eq!(self.prepared, None, "replaced in the middle of a reload");
+                self.upgrading = true;
+                self.successor = true;
+            }
+            Action::AbandonUpgrade => {
+                assert!(std::mem::take(&mut self.successor), "nobody to abandon");
+                self.upgrading = false;
+            }
+            _ => {
+                self.leaves += 1;
+                assert_eq!((self.leaves, self.drains), (1, 0));
+            }
+        }
+    }
+
     fn check_end(&self, because: &Because, failed: bool) {
-        assert_eq!(self.drains, 1, "ended without a drain");
+        let told = *because == Because::AskedAgain && self.leaves == 1;
+        assert!(told || self.drains == 1, "ended without a drain");
         let left = WORKERS - self.dead.len() - self.gone.len();
         match because {
             Because::Drained => assert_eq!(left, 0, "ended too early"),
@@ -200,6 +248,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     let signal = prop_oneof![
         6 => Just(Event::Reload),
         1 => Just(Event::Reopen),
+        2 => Just(Event::Upgrade),
         1 => Just(Event::End(EndSignal::Terminate)),
         1 => Just(Event::End(EndSignal::Interrupt)),
     ];
@@ -208,6 +257,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         3 => Just(Happening::Touched),
         4 => Just(Happening::Deadline),
         2 => (0..10_000_u64).prop_map(|time| Happening::Pause(Duration::from_millis(time))),
+        2 => any::<bool>().prop_map(Happening::Successor),
         12 => (0..WORKERS).prop_map(Happening::Worker),
         1 => (0..WORKERS * 20).prop_map(|worker| match worker {
             worker if worker < WORKERS => Happening::Death(worker),
@@ -229,6 +279,7 @@ proptest! {
         // However it stands now: asked to end, it ends, if only by the time being up.
         world.happen(&Happening::Signal(Event::End(EndSignal::Terminate)));
         world.happen(&Happening::Deadline);
+        world.happen(&Happening::Deadline);
         prop_assert!(world.control.has_ended(), "{:?}", world.last);
         prop_assert_eq!(world.ends, 1);
         // And stays so.
@@ -245,11 +296,13 @@ proptest! {
         for happening in &happenings {
             world.happen(happening);
         }
-        prop_assume!(world.drains == 0);
+        world.happen(&Happening::Successor(false));
+        prop_assume!(world.drains + world.leaves == 0);
         let before = world.preparations;
         world.happen(&Happening::Signal(Event::Reload));
         for worker in (0..WORKERS).cycle().take(WORKERS * 6) {
             world.happen(&Happening::Worker(worker));
+            world.happen(&Happening::Successor(false));
         }
         prop_assert!(world.preparations > before);
         prop_assert!(world.mailboxes.iter().all(Vec::is_empty));

@@ -40,6 +40,8 @@ pub(crate) struct Daemon {
     log: Log,
     addresses: BTreeMap<String, Address>,
     exited: bool,
+    /// The process that has replaced the one that was started.
+    successor: Option<Pid>,
 }
 
 /// How a daemon is started.
@@ -121,6 +123,7 @@ impl Setup {
             child,
             addresses: BTreeMap::new(),
             exited: false,
+            successor: None,
         };
         daemon.wait_notify("READY=1");
         daemon
@@ -169,6 +172,24 @@ impl Daemon {
         }
     }
 
+    /// One to which a service manager hands this listening socket under this name.
+    pub(crate) fn activated(name: &str, socket: impl Into<Stdio>) -> Setup {
+        let mut setup = Self::setup();
+        let mut command = Command::new("sh");
+        let script = format!(
+            "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES='{name}' exec \"$@\""
+        );
+        command
+            .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_httpserverd")])
+            .current_dir(setup.folder.path())
+            .env_clear()
+            .stdin(socket)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        setup.command = command;
+        setup
+    }
+
     /// Starts one with this configuration, and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(config: &str) -> Self {
@@ -182,7 +203,41 @@ impl Daemon {
 
     /// The number of the process.
     pub(crate) fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
+        self.successor
+            .unwrap_or_else(|| Pid::from_child(&self.child))
+    }
+
+    /// Asks for the process to be replaced, and waits until another one is the daemon. From then
+    /// on that one is meant, except that [`Self::wait_exit`] waits for the first one.
+    #[track_caller]
+    pub(crate) fn upgrade(&mut self) {
+        self.signal(Signal::USR2);
+        let deadline = deadline();
+        while let Some(message) = self.next_message(deadline) {
+            let process = message
+                .lines()
+                .find_map(|line| line.strip_prefix("MAINPID="));
+            if let Some(process) = process {
+                self.successor = Pid::from_raw(process.parse().unwrap());
+                return;
+            }
+        }
+        panic!("nobody took over; the log:\n{}", self.log.text());
+    }
+
+    /// Has the process that has replaced another one end, and waits until it has. All it ever
+    /// logged.
+    #[track_caller]
+    pub(crate) fn end_successor(&mut self) -> String {
+        let successor = self.successor.take().expect("an upgrade");
+        let pidfd = pidfd_open(successor, PidfdFlags::empty()).unwrap();
+        kill_process(successor, Signal::TERM).unwrap();
+        assert!(
+            has_ended(&pidfd),
+            "it did not end; the log:\n{}",
+            self.log.text()
+        );
+        self.log.wait_end()
     }
 
     /// Where a listener listens.
@@ -301,7 +356,11 @@ impl Daemon {
             panic!("it did not end; the log:\n{}", self.log.text());
         };
         self.exited = true;
-        let log = self.log.wait_end();
+        // Whoever replaced it still writes.
+        let log = match self.successor {
+            None => self.log.wait_end(),
+            Some(_) => self.log.text(),
+        };
         assert_eq!(found, Some(code), "the exit code; the log:\n{log}");
         log
     }
@@ -328,6 +387,10 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         let mut ended_well = true;
+        if let Some(successor) = self.successor.take() {
+            // Only after a failure: who expects an upgrade ends the successor.
+            kill_process(successor, Signal::KILL).unwrap();
+        }
         if !self.exited {
             self.signal(Signal::TERM);
             ended_well = wait_exit(&mut self.child) == Some(Some(0));
@@ -364,6 +427,13 @@ fn write(path: &Path, contents: &[u8]) {
     fs::write(path, contents).unwrap();
 }
 
+/// Waits until a process has ended.
+fn has_ended(process: &OwnedFd) -> bool {
+    let left = left(deadline()).map(|left| left.try_into().unwrap());
+    let ended = poll(&mut [PollFd::new(process, PollFlags::IN)], left.as_ref());
+    ended == Ok(1)
+}
+
 /// Takes what the process says to the service manager, on a thread of its own: a sender whose
 /// messages nobody takes would wait. An empty message is the last: the process has ended.
 fn hear(notify: UnixDatagram, pidfd: OwnedFd) -> Receiver<String> {
@@ -396,9 +466,5 @@ fn hear(notify: UnixDatagram, pidfd: OwnedFd) -> Receiver<String> {
 /// runs on.
 fn wait_exit(child: &mut Child) -> Option<Option<i32>> {
     let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).unwrap();
-    let left = left(deadline())?.try_into().unwrap();
-    match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&left)) {
-        Ok(1) => Some(child.wait().unwrap().code()),
-        _ => None,
-    }
+    has_ended(&pidfd).then(|| child.wait().unwrap().code())
 }

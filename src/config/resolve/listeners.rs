@@ -103,9 +103,19 @@ impl Resolver<'_, '_> {
                 owner: None,
             });
         }
-        if text.starts_with("systemd:") {
-            self.report(not_yet(at.clone(), "`systemd:`"));
-            return None;
+        if let Some(name) = text.strip_prefix("systemd:") {
+            // What systemd allows in FileDescriptorName=.
+            let good = |byte: u8| byte.is_ascii_graphic() && byte != b':';
+            if name.is_empty() || name.len() > 255 || !name.bytes().all(good) {
+                let message = "`systemd:` needs the name of a socket";
+                let problem = Problem::error("E0301", at.clone(), message);
+                self.report(problem.hint(
+                    "write \"systemd:web\" for a socket unit with FileDescriptorName=web, or the \
+                     name of the unit, like \"systemd:httpserverd.socket\"",
+                ));
+                return None;
+            }
+            return Some(Bind::Systemd(name.into()));
         }
         if let Ok(address) = text.parse() {
             return Some(Bind::Tcp(address));
@@ -135,7 +145,7 @@ impl Resolver<'_, '_> {
                     .map_or(UNIX_MODE, |mode| mode.get_ref().0),
                 owner: written.owner.as_ref().map(|owner| owner.get_ref().clone()),
             }),
-            tcp @ Bind::Tcp(_) => {
+            other @ (Bind::Tcp(_) | Bind::Systemd(_)) => {
                 let mode = written.mode.as_ref().map(|mode| ("mode", mode.span()));
                 let owner = written.owner.as_ref().map(|owner| ("owner", owner.span()));
                 for (key, range) in mode.into_iter().chain(owner) {
@@ -143,11 +153,11 @@ impl Resolver<'_, '_> {
                     let mut problem = Problem::error("E0306", section.at(range), message);
                     if let Some(bind) = &written.bind {
                         let at = section.at(bind.span());
-                        problem = problem.note(at, "this listens on TCP");
+                        problem = problem.note(at, "this is no `unix:` path");
                     }
                     self.report(problem);
                 }
-                Some(tcp)
+                Some(other)
             }
         }
     }
@@ -172,6 +182,9 @@ impl Resolver<'_, '_> {
                         "{b} takes port {} of every address, also that of {a}",
                         a.port()
                     )
+                }
+                (Bind::Systemd(a), Bind::Systemd(b)) if a == b => {
+                    format!("two listeners want the sockets called {a}")
                 }
                 (Bind::Unix { path: a, .. }, Bind::Unix { path: b, .. }) if a == b => {
                     format!("two listeners want the socket {}", a.display())

@@ -5,6 +5,11 @@ use crate::clock;
 
 const DRAIN: Duration = Duration::from_secs(30);
 
+const TIMES: DrainTimes = DrainTimes {
+    delay: Duration::ZERO,
+    timeout: DRAIN,
+};
+
 fn published(worker: usize, generation: u64) -> Event {
     Event::Report(Report::Published { worker, generation })
 }
@@ -15,7 +20,7 @@ fn drained(worker: usize) -> Event {
 
 /// Two workers that serve generation 1.
 fn serving(now: Instant) -> Control {
-    let mut control = Control::new(2, DRAIN, now);
+    let mut control = Control::new(2, TIMES, now);
     assert_eq!(control.handle(published(0, 1), now), []);
     let actions = control.handle(published(1, 1), now);
     assert_eq!(actions, [Action::Announce { generation: 1 }]);
@@ -32,7 +37,7 @@ fn a_reload_is_announced_when_the_last_worker_has_reported() {
     assert_eq!(actions, [Action::Prepare(Cause::Asked)]);
     let prepared = Event::Prepared {
         generation: 2,
-        drain_timeout: DRAIN,
+        drain: TIMES,
     };
     let actions = control.handle(prepared, now);
     assert_eq!(actions, [Action::Publish { generation: 2 }]);
@@ -79,7 +84,7 @@ fn files_are_read_once_they_are_left_alone() {
 #[test]
 fn silent_workers_are_complained_about_once() {
     let now = clock::now();
-    let mut control = Control::new(2, DRAIN, now);
+    let mut control = Control::new(2, TIMES, now);
     control.handle(published(1, 1), now);
     let due = control.deadline().unwrap();
     let actions = control.handle(Event::Tick, due);
@@ -100,12 +105,7 @@ fn a_drain_ends_with_the_last_worker() {
     let now = clock::now();
     let mut control = serving(now);
     let actions = control.handle(Event::End(ASKED), now);
-    assert_eq!(
-        actions,
-        [Action::Drain {
-            signal: Some(ASKED)
-        }]
-    );
+    assert_eq!(actions, [Action::Drain(DrainCause::Signal(ASKED))]);
     assert_eq!(control.handle(Event::Reload, now), []);
     assert_eq!(control.handle(drained(1), now).len(), 1);
     let actions = control.handle(drained(0), now);
@@ -155,7 +155,10 @@ fn a_dead_worker_ends_the_daemon_with_a_failure() {
     let actions = control.handle(Event::Report(Report::Died { worker: 1 }), now);
     assert_eq!(
         actions,
-        [Action::Mourn { worker: 1 }, Action::Drain { signal: None }]
+        [
+            Action::Mourn { worker: 1 },
+            Action::Drain(DrainCause::WorkerDied)
+        ]
     );
     let actions = control.handle(drained(0), now);
     assert_eq!(
@@ -175,7 +178,71 @@ fn what_is_prepared_while_the_daemon_ends_is_discarded() {
     control.handle(Event::End(ASKED), now);
     let prepared = Event::Prepared {
         generation: 2,
-        drain_timeout: DRAIN,
+        drain: TIMES,
     };
     assert_eq!(control.handle(prepared, now), [Action::Discard]);
+}
+
+#[test]
+fn with_a_delay_everything_is_served_until_it_is_up() {
+    let now = clock::now();
+    let times = DrainTimes {
+        delay: Duration::from_secs(5),
+        timeout: DRAIN,
+    };
+    let leaving = || {
+        let mut control = Control::new(1, times, now);
+        control.handle(published(0, 1), now);
+        let actions = control.handle(Event::End(ASKED), now);
+        let delay = times.delay;
+        assert_eq!(
+            actions,
+            [Action::Leave {
+                signal: ASKED,
+                delay
+            }]
+        );
+        assert_eq!(control.handle(Event::Reload, now), []);
+        control
+    };
+    let mut control = leaving();
+    let due = control.deadline().unwrap();
+    assert_eq!(due, now + times.delay);
+    let actions = control.handle(Event::Tick, due);
+    assert_eq!(actions, [Action::Drain(DrainCause::Signal(ASKED))]);
+    assert_eq!(control.deadline(), Some(due + DRAIN + CUT_TIMEOUT));
+
+    let again = leaving().handle(Event::End(ASKED), now);
+    let because = Because::AskedAgain;
+    let failed = false;
+    assert_eq!(again, [Action::End { because, failed }]);
+}
+
+#[test]
+fn who_is_replaced_drains_and_who_is_not_goes_on() {
+    let now = clock::now();
+    let mut control = serving(now);
+    assert_eq!(control.handle(Event::Upgrade, now), [Action::Upgrade]);
+    assert_eq!(control.handle(Event::Upgrade, now), [], "under way");
+    assert_eq!(control.handle(Event::Reload, now), [], "afterwards");
+    let actions = control.handle(Event::NotUpgraded, now);
+    let again = Action::Prepare(Cause::Asked);
+    assert_eq!(actions, [Action::AbandonUpgrade, again]);
+    assert_eq!(control.handle(Event::Upgrade, now), [], "afterwards");
+    let actions = control.handle(Event::NotPrepared, now);
+    assert_eq!(actions, [Action::Upgrade]);
+    let actions = control.handle(Event::Upgraded, now);
+    assert_eq!(actions, [Action::Drain(DrainCause::Replaced)]);
+    assert_eq!(control.handle(Event::NotUpgraded, now), [], "too late");
+}
+
+#[test]
+fn an_end_abandons_an_upgrade() {
+    let now = clock::now();
+    let mut control = serving(now);
+    control.handle(Event::Upgrade, now);
+    let drain = Action::Drain(DrainCause::Signal(ASKED));
+    let actions = control.handle(Event::End(ASKED), now);
+    assert_eq!(actions, [Action::AbandonUpgrade, drain]);
+    assert_eq!(control.handle(Event::Upgraded, now), []);
 }

@@ -1,0 +1,102 @@
+//! How the control plane ends, or makes way for another process.
+
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use super::{Outcome, Plane};
+use crate::daemon::Ended;
+use crate::daemon::action::{Because, DrainCause};
+use crate::daemon::event::{EndSignal, Event};
+use crate::daemon::inherited::Inherited;
+use crate::daemon::listening::Listening;
+use crate::daemon::systemd;
+use crate::daemon::upgrade::Successor;
+
+/// How long threads may take to end once they have nothing left to do.
+const END_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long after a drain the process is gone for certain.
+const END_SLACK: Duration = Duration::from_secs(5);
+
+impl Plane {
+    pub(super) fn leave(&self, signal: EndSignal, delay: Duration) {
+        let seconds = delay.as_secs_f32();
+        info!("{signal}: serving for another {seconds} s, while readiness says 503");
+        systemd::stopping("about to drain");
+        systemd::ending_within(delay + self.drain_times().timeout + END_SLACK);
+        self.workers.leave();
+    }
+
+    pub(super) fn upgrade(&mut self) -> Outcome {
+        info!("starting the process that shall replace this one");
+        match Successor::start(&self.program, &self.listening, self.events.clone()) {
+            Ok(successor) => {
+                self.successor = Some(successor);
+                Outcome::Done
+            }
+            Err(error) => {
+                error!(%error, "cannot start another process: going on");
+                Outcome::Answer(Event::NotUpgraded)
+            }
+        }
+    }
+
+    pub(super) fn drain(&mut self, why: DrainCause) {
+        let open = self.workers.connections();
+        let timeout = self.drain_times().timeout;
+        let seconds = timeout.as_secs_f32();
+        match why {
+            DrainCause::Signal(signal) => {
+                info!("{signal}: draining, {open} connections open, for {seconds} s at most");
+            }
+            DrainCause::WorkerDied => error!("draining, because a worker is gone"),
+            DrainCause::Replaced => self.make_way(),
+        }
+        if why != DrainCause::Replaced {
+            systemd::stopping(&format!("draining, {open} connections open"));
+            systemd::ending_within(timeout + END_SLACK);
+        }
+        self.prober.end();
+        // Workers take what the kernel has queued for them; nothing is queued from here on.
+        self.listening = Listening::new(0, Inherited::default());
+        self.workers.drain(timeout);
+    }
+
+    fn make_way(&mut self) {
+        self.listening.leave_files();
+        if let Some(background) = &mut self.background {
+            background.leave();
+        }
+        let Some(successor) = self.successor.take() else {
+            return;
+        };
+        let (process, open) = (successor.process(), self.workers.connections());
+        info!("process {process} has taken over: draining, {open} connections open");
+        systemd::replaced_by(process);
+    }
+
+    pub(super) fn end(&mut self, because: &Because, failed: bool) -> Ended {
+        match because {
+            Because::Drained => {
+                if !self.workers.have_ended(END_TIMEOUT) {
+                    warn!("a worker's thread does not end");
+                }
+                match self.cut {
+                    0 => info!("drained, every connection has ended"),
+                    cut => warn!("drained, {cut} connections were cut: the drain time was up"),
+                }
+            }
+            Because::AskedAgain => {
+                let open = self.workers.connections();
+                warn!("asked again: ending at once, {open} connections are cut");
+                self.workers.stop();
+                self.workers.have_ended(END_TIMEOUT);
+            }
+            Because::Stuck(workers) => {
+                error!(?workers, "the drain time is up and workers do not end");
+            }
+        }
+        if failed { Ended::Failed } else { Ended::Well }
+    }
+}
