@@ -136,6 +136,7 @@ fn generation(bind: Bind, chain: Chain) -> Generation {
         trusted_proxies: Vec::new(),
         server_header: None,
         drain_timeout: minute,
+        drain_delay: Duration::ZERO,
         probes: Vec::new(),
         refused: Chain::default(),
     }
