@@ -53,7 +53,7 @@ pub(super) const LOG: &[Key] = keys! {
 pub(super) const LISTENER: &[Key] = keys! {
     "name": "string" = "(the address)", "how routes and logs call it";
     "bind": "address",
-        "`0.0.0.0:8080`, `[::]:8080`, `127.0.0.1:0` for any free port, `unix:/run/x.sock`, `systemd:NAME`";
+        "`0.0.0.0:8080`, `[::]:8080` (port 0 for any that is free), `unix:/run/x`, `systemd:NAME`";
     "mode": "string" = r#""0666""#, "permission bits of a unix socket";
     "owner": "string" = "(who runs the daemon)", "`user:group` of a unix socket";
 };

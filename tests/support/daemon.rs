@@ -6,20 +6,19 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tempfile::TempDir;
 
 pub(crate) use super::address::Address;
 use super::log::Log;
+use super::process::{has_ended, hear, wait_exit};
 use super::response::Response;
 use super::wire::Wire;
 use super::{deadline, left};
@@ -425,46 +424,4 @@ fn command(program: &str, folder: &Path) -> Command {
 fn write(path: &Path, contents: &[u8]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, contents).unwrap();
-}
-
-/// Waits until a process has ended.
-fn has_ended(process: &OwnedFd) -> bool {
-    let left = left(deadline()).map(|left| left.try_into().unwrap());
-    let ended = poll(&mut [PollFd::new(process, PollFlags::IN)], left.as_ref());
-    ended == Ok(1)
-}
-
-/// Takes what the process says to the service manager, on a thread of its own: a sender whose
-/// messages nobody takes would wait. An empty message is the last: the process has ended.
-fn hear(notify: UnixDatagram, pidfd: OwnedFd) -> Receiver<String> {
-    let (sender, messages) = channel();
-    let thread = move || {
-        loop {
-            let message = PollFd::new(&notify, PollFlags::IN);
-            let end = PollFd::new(&pidfd, PollFlags::IN);
-            let mut polled = [message, end];
-            poll(&mut polled, None).unwrap();
-            let heard = if polled[0].revents().is_empty() {
-                String::new()
-            } else {
-                let mut bytes = [0; 4096];
-                let length = notify.recv(&mut bytes).unwrap();
-                String::from_utf8(bytes[..length].to_vec()).unwrap()
-            };
-            let last = heard.is_empty();
-            if sender.send(heard).is_err() || last {
-                return;
-            }
-        }
-    };
-    let builder = thread::Builder::new().name("notify".into());
-    builder.spawn(thread).unwrap();
-    messages
-}
-
-/// Waits until a process has ended; its exit code (none if a signal killed it). `None` if it
-/// runs on.
-fn wait_exit(child: &mut Child) -> Option<Option<i32>> {
-    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).unwrap();
-    has_ended(&pidfd).then(|| child.wait().unwrap().code())
 }

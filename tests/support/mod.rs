@@ -4,6 +4,7 @@ pub(crate) mod address;
 pub(crate) mod daemon;
 pub(crate) mod golden;
 pub(crate) mod log;
+mod process;
 pub(crate) mod response;
 pub(crate) mod script;
 pub(crate) mod upstream;
