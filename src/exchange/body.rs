@@ -1,5 +1,6 @@
 //! Bodies: what a handler gives to be written, and what it reads from the client.
 
+use std::cell::Cell;
 use std::fmt;
 use std::fs::File;
 use std::rc::Rc;
@@ -118,6 +119,27 @@ impl BodyStream for Bytes {
 
     fn length(&self) -> Option<u64> {
         Some(self.len() as u64)
+    }
+}
+
+/// How many bytes of content a request may have: set by middleware, held by who reads the body.
+#[derive(Debug, Clone)]
+pub struct BodyLimit(Rc<Cell<u64>>);
+
+impl BodyLimit {
+    /// So many bytes.
+    pub fn new(bytes: u64) -> Self {
+        Self(Rc::new(Cell::new(bytes)))
+    }
+
+    /// So many bytes from now on.
+    pub fn set(&self, bytes: u64) {
+        self.0.set(bytes);
+    }
+
+    /// How many bytes now.
+    pub fn get(&self) -> u64 {
+        self.0.get()
     }
 }
 

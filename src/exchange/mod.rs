@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use blocking::{BlockingPool, PoolFull};
-pub use body::{Body, BodyError, BodyStream, FileSlice, Part, Tunnel};
+pub use body::{Body, BodyError, BodyLimit, BodyStream, FileSlice, Part, Tunnel};
 pub use deadlines::{Deadline, Deadlines};
 pub use escape::Escape;
 pub use facts::{Facts, Trace};
@@ -52,6 +52,10 @@ pub struct Exchange<'a> {
     pub request: &'a mut RequestHead,
     /// The request body, until someone takes it. `None` if the request has none.
     pub body: Option<Box<dyn BodyStream>>,
+    /// How long that body may be. `None` if the request has none.
+    pub body_limit: Option<BodyLimit>,
+    /// When all of the exchange must be over, if at any time.
+    pub time_limit: Option<Instant>,
     /// The connection the request came on.
     pub connection: &'a ConnectionInfo,
     /// What this worker keeps between exchanges.
@@ -93,6 +97,8 @@ impl<'a> Exchange<'a> {
         Self {
             request,
             body: None,
+            body_limit: None,
+            time_limit: None,
             connection,
             locals,
             client_ip: connection.peer.ip(),
@@ -119,6 +125,25 @@ impl<'a> Exchange<'a> {
     /// `http` or `https`, as the client knows it.
     pub fn scheme(&self) -> &'static str {
         if self.is_secure() { "https" } else { "http" }
+    }
+
+    /// Whether the request says that its content is longer than it may be.
+    pub fn is_body_too_large(&self) -> bool {
+        let length = self.body.as_ref().and_then(|body| body.length());
+        let limit = self.body_limit.as_ref().map(BodyLimit::get);
+        length
+            .zip(limit)
+            .is_some_and(|(length, limit)| length > limit)
+    }
+
+    /// The deadline by which the exchange must be over, if there is one.
+    pub fn deadline(&self) -> Option<Deadline> {
+        let left = self
+            .time_limit?
+            .saturating_duration_since(crate::clock::now());
+        let deadline = self.locals.deadlines.register();
+        deadline.set(left);
+        Some(deadline)
     }
 
     /// How long the exchange has lasted.

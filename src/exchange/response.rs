@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Body, Why};
+use super::{Body, Exchange, Why};
 use crate::http::{Headers, StatusCode, name};
 
 /// Status, fields and content. `Date`, `Server`, `Connection` and the framing fields are the
@@ -65,6 +65,23 @@ impl Response {
     pub fn error_text(status: StatusCode, text: &str) -> Self {
         let json = serde_json::json!({ "error": text }).to_string();
         Self::json(status, json)
+    }
+
+    /// 413: the content of the request is longer than it may be.
+    pub fn body_too_large() -> Self {
+        let reason = "the content is larger than this server takes";
+        let mut response = Self::error_text(StatusCode::CONTENT_TOO_LARGE, reason).closing();
+        response.why = Some(Why::BodyTooLarge);
+        response
+    }
+
+    /// The exchange was not over in time: 504 if an upstream was asked, 503 if not.
+    pub fn timed_out(x: &Exchange<'_>) -> Self {
+        let status = match x.upstream {
+            Some(_) => StatusCode::GATEWAY_TIMEOUT,
+            None => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::error(status, Why::ExchangeTimeout)
     }
 
     /// Closes the connection behind this response.

@@ -1,11 +1,18 @@
 //! The open set: one file a kind, and the registry that names them all.
 
 mod access_log;
+mod body_limit;
 mod compression;
 mod cors;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for kinds whose every answer is a refusal")
+)]
+mod enforce;
 mod headers;
 mod log_fields;
 mod request_id;
+mod timeout;
 mod trace_context;
 
 use crate::build::Kind;
@@ -14,11 +21,13 @@ use crate::exchange::Middleware;
 /// Every kind of middleware, sorted by name.
 pub const REGISTRY: &[Kind<Box<dyn Middleware>>] = &[
     access_log::KIND,
+    body_limit::KIND,
     compression::KIND,
     cors::KIND,
     headers::KIND,
     log_fields::KIND,
     request_id::KIND,
+    timeout::KIND,
     trace_context::KIND,
 ];
 

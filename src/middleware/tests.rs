@@ -60,6 +60,9 @@ fn the_reference_knows_every_key() {
 fn every_example_builds_and_so_do_the_defaults() {
     for kind in REGISTRY {
         build(kind, kind.example);
-        build(kind, "");
+        // What must be written has no default.
+        if kind.keys.iter().all(|key| key.default.is_some()) {
+            build(kind, "");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::exchange::deadlines::Elapsed;
 use crate::exchange::{Exchange, Flow, Middleware, Outcome, Response};
 
 /// The middleware of a route, outermost first.
@@ -43,7 +44,16 @@ impl Chain {
                 match flow {
                     Flow::Continue => break,
                     Flow::Respond(response) => return Some(response),
-                    Flow::Wait(future) => flow = future.await(x),
+                    Flow::Wait(future) => {
+                        let resume = match x.deadline() {
+                            None => future.await,
+                            Some(deadline) => match deadline.limit(future).await {
+                                Ok(resume) => resume,
+                                Err(Elapsed) => return Some(Response::timed_out(x)),
+                            },
+                        };
+                        flow = resume(x);
+                    }
                 }
             }
             entered.continued = entered.continued.saturating_add(1);

@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::error;
 
@@ -36,6 +36,8 @@ pub struct Connection {
     /// When to stop waiting for the client to send.
     pub read_deadline: Deadline,
     write_deadline: OnceCell<Deadline>,
+    /// When the response that is being written must be out, if at any time.
+    pub time_limit: Cell<Option<Instant>>,
     /// Bytes received and not yet used.
     pub input: RefCell<Input>,
     /// How many requests it has carried.
@@ -86,6 +88,7 @@ impl Connection {
             },
             read_deadline: worker.locals.deadlines.register(),
             write_deadline: OnceCell::new(),
+            time_limit: Cell::new(None),
             input: RefCell::default(),
             requests: Cell::new(0),
             worker,

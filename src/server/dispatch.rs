@@ -86,6 +86,19 @@ enum Inner<'t> {
 }
 
 impl Inner<'_> {
+    /// Handles what is within the limits that the chain has set.
+    async fn handle_within_limits(self, x: &mut Exchange<'_>) -> Response {
+        if x.is_body_too_large() {
+            return Response::body_too_large();
+        }
+        let Some(deadline) = x.deadline() else {
+            return self.handle(x).await;
+        };
+        // Boxed, so that those without a deadline have no room for it.
+        let handled = deadline.limit(Box::pin(self.handle(x))).await;
+        handled.unwrap_or_else(|_elapsed| Response::timed_out(x))
+    }
+
     async fn handle(self, x: &mut Exchange<'_>) -> Response {
         match self {
             Self::Found(Found::Route(route)) => route.handler.handle(x).await,
@@ -116,7 +129,7 @@ async fn run<'t>(
                 return response;
             }
             x.phases.routed = Some(x.elapsed());
-            inner.handle(x).await
+            inner.handle_within_limits(x).await
         };
         let mut making = pin!(making);
         let mut gone = gone;

@@ -8,7 +8,7 @@ use tracing::debug;
 
 use super::connection::{Buffers, Connection};
 use super::dispatch::{Answer, dispatch, refuse};
-use super::h1_body::BodyProgress;
+use super::h1_body::{BodyProgress, RequestBody};
 use super::h1_head::{Head, Refusal, prepare, read_head, replace_if_body_failed};
 use super::h1_write::{self, Sent};
 use super::snapshot::Snapshot;
@@ -104,6 +104,7 @@ async fn exchange(
     let peer = connection.info.peer.ip();
     let trusted = &snapshot.generation.trusted_proxies;
     let mut x = Exchange {
+        body_limit: body.as_ref().map(RequestBody::limit),
         client_ip: client_ip(peer, &head.headers, trusted),
         trusted_peer: is_trusted(peer, trusted),
         body: body.map(|body| Box::new(body) as Box<dyn BodyStream>),
@@ -131,7 +132,9 @@ async fn exchange(
         server: snapshot.generation.server_header.as_deref(),
     };
     let status = answer.response.status;
+    connection.time_limit.set(x.time_limit);
     let sent = h1_write::write(connection, output, &mut answer.response, &options).await;
+    connection.time_limit.set(None);
     finish(&answer, &mut x, &sent, status, &progress);
     let state = state.on(sent.event);
     if state != State::Draining {

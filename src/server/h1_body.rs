@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::connection::Connection;
 use crate::clock;
-use crate::exchange::{BodyError, BodyStream, Why};
+use crate::exchange::{BodyError, BodyLimit, BodyStream, Why};
 use crate::http::Headers;
 use crate::http::h1::chunked::Decoder;
 use crate::http::h1::error::ParseError;
@@ -38,7 +38,7 @@ pub struct RequestBody {
     connection: Rc<Connection>,
     progress: Rc<BodyProgress>,
     coding: Coding,
-    limit: u64,
+    limit: BodyLimit,
     waited: Duration,
     waiting: Option<Instant>,
     interim: usize,
@@ -52,7 +52,7 @@ enum Coding {
 
 impl RequestBody {
     /// The content framed like this; `None` if there is none. More than `limit` bytes are an
-    /// error.
+    /// error, unless middleware sets another limit.
     pub fn new(
         connection: &Rc<Connection>,
         framing: Framing,
@@ -69,11 +69,16 @@ impl RequestBody {
             connection: Rc::clone(connection),
             progress: Rc::clone(progress),
             coding,
-            limit,
+            limit: BodyLimit::new(limit),
             waited: Duration::ZERO,
             waiting: None,
             interim: 0,
         })
+    }
+
+    /// How long it may be. Who changes that changes it here.
+    pub fn limit(&self) -> BodyLimit {
+        self.limit.clone()
     }
 
     /// Sends the 100 (Continue) that the client waits for.
@@ -126,7 +131,7 @@ impl RequestBody {
         drop(input);
         let received = self.progress.received.get() + piece.len() as u64;
         self.progress.received.set(received);
-        if received > self.limit {
+        if received > self.limit.get() {
             return Err(Why::BodyTooLarge);
         }
         Ok((!piece.is_empty()).then_some(piece))

@@ -151,10 +151,6 @@ pub(super) fn prepare(
         return refusal(StatusCode::NOT_IMPLEMENTED, reason, Why::BadMethod);
     }
     let limit = snapshot.generation.limits.body;
-    if matches!(framing, Framing::Length(length) if length > limit) {
-        let reason = "the content is larger than this server takes";
-        return refusal(StatusCode::CONTENT_TOO_LARGE, reason, Why::BodyTooLarge);
-    }
     if let Some(expectation) = head.headers.get(&name::EXPECT) {
         if !expectation.eq_ignore_ascii_case(b"100-continue") {
             let reason = "the only expectation that can be met is 100-continue";
@@ -217,10 +213,10 @@ pub(super) fn replace_if_body_failed(response: &mut Response, progress: &BodyPro
         return;
     };
     let (status, reason) = match why {
-        Why::BodyTooLarge => (
-            StatusCode::CONTENT_TOO_LARGE,
-            "the content is larger than this server takes",
-        ),
+        Why::BodyTooLarge => {
+            *response = Response::body_too_large();
+            return;
+        }
         Why::BadChunk => (StatusCode::BAD_REQUEST, "the chunked coding is malformed"),
         Why::HeadTooLarge => (
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,

@@ -3,11 +3,13 @@
 use std::io::IoSlice;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::connection::Connection;
 use super::dispatch::poll_chunk;
+use crate::clock;
 use crate::exchange::{Body, BodyError, BodyStream, FileSlice, Part, Response, Why};
 use crate::http::h1::chunked::{CHUNK_END, write_chunk_head, write_last};
 use crate::http::h1::encode::{BodyLength, ConnectionOption, HeadOptions, write_response_head};
@@ -391,8 +393,20 @@ fn poll_write_deadline(
     }
     if !std::mem::replace(blocked, true) {
         let limits = &connection.listening.snapshot().generation.limits;
-        connection.write_deadline().set(limits.write_idle_timeout);
+        let left = time_left(connection).unwrap_or(Duration::MAX);
+        connection
+            .write_deadline()
+            .set(left.min(limits.write_idle_timeout));
     }
     ready!(connection.write_deadline().poll_past(cx));
-    Poll::Ready(Err(Why::WriteTimeout))
+    Poll::Ready(Err(match time_left(connection) {
+        Some(Duration::ZERO) => Why::ExchangeTimeout,
+        _ => Why::WriteTimeout,
+    }))
+}
+
+/// What is left of the time that the exchange may take, if that is limited.
+fn time_left(connection: &Connection) -> Option<Duration> {
+    let limit = connection.time_limit.get()?;
+    Some(limit.saturating_duration_since(clock::now()))
 }

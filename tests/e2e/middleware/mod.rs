@@ -2,6 +2,7 @@
 
 mod access_log;
 mod headers;
+mod limits;
 mod trace_context;
 
 use serde_json::Value;
