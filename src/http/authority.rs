@@ -3,34 +3,77 @@
 /// Whether this is `host[:port]` (RFC 9110 §7.2): a registered name or IPv4 address without
 /// percent-encoding, or an IPv6 address in brackets. May be empty; user information is refused.
 pub fn is_host(authority: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(authority) else {
+    let is_name = |byte: &&u8| NAME[usize::from(**byte)];
+    let length = authority.iter().take_while(is_name).count();
+    match authority.get(length..).unwrap_or_default() {
+        [] => true,
+        [b':', port @ ..] => length > 0 && is_port(port),
+        [b'[', literal @ ..] => length == 0 && is_literal(literal),
+        _ => false,
+    }
+}
+
+/// Whether this is an IPv6 address behind its `[`, with what may follow.
+fn is_literal(literal: &[u8]) -> bool {
+    let Some(end) = memchr::memchr(b']', literal) else {
         return false;
     };
-    let (host, port) = split_port(text);
-    let port = port.unwrap_or_default();
-    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-    if !port.is_empty() && (!digits || port.parse::<u16>().is_err()) {
-        return false;
-    }
-    if let Some(literal) = host.strip_prefix('[') {
-        let address = literal.strip_suffix(']').unwrap_or_default();
-        return address.parse::<std::net::Ipv6Addr>().is_ok();
-    }
-    let name = host
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte));
-    name && (!host.is_empty() || authority.is_empty())
+    let (address, rest) = literal.split_at(end);
+    let address = std::str::from_utf8(address).unwrap_or_default();
+    let port = match rest {
+        [b']'] => true,
+        [b']', b':', port @ ..] => is_port(port),
+        _ => false,
+    };
+    port && address.parse::<std::net::Ipv6Addr>().is_ok()
 }
+
+/// May be empty (RFC 3986 §3.2.3).
+fn is_port(port: &[u8]) -> bool {
+    let number = port.iter().try_fold(0_u16, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u16::from(byte & 0xf))?;
+        number.checked_mul(10)?.checked_add(digit)
+    });
+    number.is_some()
+}
+
+/// The bytes of a registered name, percent-encoding left out.
+static NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 0x80 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b','
+                    | b';'
+                    | b'='
+            );
+        byte += 1;
+    }
+    table
+};
 
 /// Splits `host:port`, brackets of an IPv6 address kept: `("[::1]", Some("80"))`.
 pub fn split_port(authority: &str) -> (&str, Option<&str>) {
-    let from = authority.rfind(']').unwrap_or(0);
-    match authority[from..].rfind(':') {
-        Some(colon) => (
-            &authority[..from + colon],
-            Some(&authority[from + colon + 1..]),
-        ),
-        None => (authority, None),
+    // Colons before the bracket are the address's own.
+    let last = authority
+        .bytes()
+        .rposition(|byte| matches!(byte, b':' | b']'));
+    match last.and_then(|at| authority.split_at_checked(at)) {
+        Some((host, port)) if port.starts_with(':') => (host, port.get(1..)),
+        _ => (authority, None),
     }
 }
 
@@ -54,12 +97,44 @@ mod tests {
             assert!(is_host(host.as_bytes()), "{host}");
         }
         let bad = [
-            ":80", "a b", "a:b", "a:65536", "a:+1", "::1", "[::1", "[::1]x", "[]", "u@h", "a/b",
-            "a%41", "\u{e4}", "a:1:2",
+            ":80",
+            "a b",
+            "a:b",
+            "a:65536",
+            "a:+1",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "[]",
+            "u@h",
+            "a/b",
+            "a%41",
+            "\u{e4}",
+            "a:1:2",
+            "a[::1]",
+            "[::1]]",
+            "[::1]:x",
+            "[::1]:65536",
         ];
         for host in bad {
             assert!(!is_host(host.as_bytes()), "{host}");
         }
         assert!(!is_host(b"\xff"));
+    }
+
+    #[test]
+    fn a_port_stands_behind_the_last_colon_outside_brackets() {
+        for (authority, host, port) in [
+            ("", "", None),
+            ("a", "a", None),
+            ("a:80", "a", Some("80")),
+            ("a:", "a", Some("")),
+            ("a:1:2", "a:1", Some("2")),
+            ("[::1]", "[::1]", None),
+            ("[::1]:80", "[::1]", Some("80")),
+            ("\u{e4}:1", "\u{e4}", Some("1")),
+        ] {
+            assert_eq!(split_port(authority), (host, port), "{authority}");
+        }
     }
 }

@@ -92,10 +92,10 @@ impl Headers {
     /// that starts in the section, and where its value stands. [`Self::fill`] must follow once
     /// the section is complete; until then its names and values read as empty.
     pub(super) fn note(&mut self, name: &[u8], start: usize, value: Range<usize>) {
-        let base = self.bytes.len();
+        let base = offset(self.bytes.len());
         let span = |start: usize, end: usize| Span {
-            start: offset(base.saturating_add(start)),
-            end: offset(base.saturating_add(end)),
+            start: base.saturating_add(offset(start)),
+            end: base.saturating_add(offset(end)),
         };
         let known = Known::intern(name);
         self.known |= known.bit();
@@ -131,6 +131,9 @@ impl Headers {
 
     /// Takes every field of this name away; whether there was one.
     pub fn remove(&mut self, name: &HeaderName) -> bool {
+        if !self.may_hold(name.known()) {
+            return false;
+        }
         let before = self.fields.len();
         let bytes = &self.bytes;
         self.fields.retain(|field| !is(field, name, bytes));
@@ -215,6 +218,10 @@ impl Headers {
         if !self.may_hold(name.known()) {
             return None;
         }
+        let known = name.known();
+        if known != Known::NONE {
+            return self.fields.iter().position(|field| field.known == known);
+        }
         self.fields
             .iter()
             .position(|field| is(field, name, &self.bytes))
@@ -242,6 +249,7 @@ impl Headers {
     }
 }
 
+#[inline]
 fn is(field: &Field, name: &HeaderName, bytes: &[u8]) -> bool {
     let known = name.known();
     field.known == known

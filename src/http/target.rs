@@ -109,14 +109,14 @@ impl Target {
 
     /// Reads path and query, which start at `base` of the target.
     fn read_path(&mut self, bytes: &[u8], base: usize) -> Result<(), TargetError> {
-        let (mut clean, mut before) = (true, 0);
+        let (mut clean, mut begins) = (true, false);
         let mut length = bytes.len();
         for (index, &byte) in bytes.iter().enumerate() {
             match CLASS[usize::from(byte)] {
-                Class::Path => {
-                    let odd = byte == b'%' || before == b'/' && matches!(byte, b'/' | b'.');
-                    clean &= !odd;
-                    before = byte;
+                Class::Path => begins = false,
+                Class::Shaping => {
+                    clean &= !begins && byte != b'%';
+                    begins = byte == b'/';
                 }
                 _ if byte == b'?' => {
                     length = index;
@@ -353,6 +353,8 @@ enum Class {
     Refused,
     Query,
     Path,
+    /// In a path, but what it stands for there depends on what is beside it: `/`, `.`, `%`.
+    Shaping,
 }
 
 /// RFC 3986 §3.3 and §3.4, and what browsers leave unencoded: `[` and `]` anywhere, the other
@@ -364,6 +366,7 @@ static CLASS: [Class; 256] = {
         table[byte as usize] = match byte {
             b'#' => Class::Refused,
             b'?' | b'<' | b'>' | b'"' | b'\\' | b'`' | b'{' | b'}' | b'|' | b'^' => Class::Query,
+            b'/' | b'.' | b'%' => Class::Shaping,
             _ => Class::Path,
         };
         byte += 1;

@@ -42,13 +42,18 @@ impl Index {
     /// Shows every rule whose host and path match, in order of precedence but for `priority`,
     /// until `visit` says true. Expressions are shown unmatched; a rule with several hosts may
     /// be shown more than once.
-    pub(super) fn visit(&self, host: &str, path: &[u8], mut visit: impl FnMut(RuleId) -> bool) {
+    pub(super) fn visit<'h>(
+        &self,
+        host: impl FnOnce() -> &'h str,
+        path: &[u8],
+        mut visit: impl FnMut(RuleId) -> bool,
+    ) {
         if self.exact.is_empty() && self.wildcard.is_empty() {
             self.any.visit(path, visit);
             return;
         }
         let mut buffer = [0; HOST_BYTES_MAX];
-        let host = lower(host, &mut buffer);
+        let host = lower(host(), &mut buffer);
         let exact = self.exact.get(host);
         if exact.is_some_and(|tree| tree.visit(path, &mut visit)) {
             return;

@@ -95,19 +95,27 @@ impl Table {
         let mut search = Search::new(request);
         if self.ranked {
             let mut candidates: SmallVec<[(RuleId, i32); 16]> = SmallVec::new();
-            self.index.visit(request.host(), path, |id| {
-                let priority = self.entry(id).map_or(0, |entry| entry.priority);
-                candidates.push((id, priority));
-                false
-            });
+            self.index.visit(
+                || request.host(),
+                path,
+                |id| {
+                    let priority = self.entry(id).map_or(0, |entry| entry.priority);
+                    candidates.push((id, priority));
+                    false
+                },
+            );
             candidates.sort_by_key(|&(_, priority)| std::cmp::Reverse(priority));
             let mut entries = candidates.iter().filter_map(|&(id, _)| self.entry(id));
             entries.any(|entry| search.consider(entry).is_break());
         } else {
-            self.index.visit(request.host(), path, |id| {
-                self.entry(id)
-                    .is_some_and(|entry| search.consider(entry).is_break())
-            });
+            self.index.visit(
+                || request.host(),
+                path,
+                |id| {
+                    self.entry(id)
+                        .is_some_and(|entry| search.consider(entry).is_break())
+                },
+            );
         }
         search.conclude(path, params)
     }

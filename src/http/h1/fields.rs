@@ -91,7 +91,7 @@ impl FieldParser {
                 Some(_) => return Err(ParseError::LineEnd),
             }
             self.step(Part::Start);
-            if self.at.saturating_sub(self.line) == 2 {
+            if self.at - self.line == 2 {
                 headers.fill(buf.get(self.section..self.line).unwrap_or_default());
                 return Ok(Some(self.at));
             }
@@ -138,12 +138,12 @@ impl FieldParser {
     }
 
     fn step(&mut self, part: Part) {
-        self.at = self.at.saturating_add(1);
+        self.at += 1;
         self.part = part;
     }
 
     fn check_size(&self, limits: &HeadLimits) -> Result<(), ParseError> {
-        if self.at.saturating_sub(self.section) > limits.headers {
+        if self.at - self.section > limits.headers {
             return Err(ParseError::FieldsTooLarge);
         }
         Ok(())
@@ -152,19 +152,18 @@ impl FieldParser {
     /// Notes the line that ends before `at`, white space around its value left out.
     #[inline]
     fn note(&self, buf: &[u8], headers: &mut Headers) {
-        let (start, end) = (self.name_end.saturating_add(1), self.at.saturating_sub(2));
-        let mut value = buf.get(start..end).unwrap_or_default();
-        let mut start = start.saturating_sub(self.section);
+        let mut start = self.name_end + 1;
+        let mut value = buf.get(start..self.at - 2).unwrap_or_default();
         while let [b' ' | b'\t', rest @ ..] = value {
             value = rest;
-            start = start.saturating_add(1);
+            start += 1;
         }
         while let [rest @ .., b' ' | b'\t'] = value {
             value = rest;
         }
         let name = buf.get(self.line..self.name_end).unwrap_or_default();
-        let end = start.saturating_add(value.len());
-        headers.note(name, self.line.saturating_sub(self.section), start..end);
+        let start = start - self.section;
+        headers.note(name, self.line - self.section, start..start + value.len());
     }
 }
 

@@ -125,13 +125,13 @@ impl RequestParser {
             return Ok(false);
         };
         head.version = version;
-        self.at = self.word.saturating_add(VERSION_LENGTH);
+        self.at = self.word + VERSION_LENGTH;
         self.check_size(limits)?;
         if !is_line_end(rest.get(VERSION_LENGTH..).unwrap_or_default())? {
             return Ok(false);
         }
         check_form(head)?;
-        self.fields = FieldParser::new(self.at.saturating_add(2));
+        self.fields = FieldParser::new(self.at + 2);
         self.part = Part::Fields;
         Ok(true)
     }
@@ -153,7 +153,7 @@ impl RequestParser {
             [] | [b'\r'] => Ok(None),
             [b' ', ..] if self.at > self.word => {
                 let word = buf.get(self.word..self.at);
-                self.at = self.at.saturating_add(1);
+                self.at += 1;
                 Ok(word)
             }
             [b'\r', b'\n', ..] => Err(ParseError::StartLine),
@@ -165,7 +165,7 @@ impl RequestParser {
     }
 
     fn check_size(&self, limits: &HeadLimits) -> Result<(), ParseError> {
-        if self.at.saturating_sub(self.line) > limits.request_line {
+        if self.at - self.line > limits.request_line {
             return Err(ParseError::TargetTooLong);
         }
         Ok(())
@@ -177,8 +177,8 @@ impl RequestParser {
             match buf.get(self.at..).unwrap_or_default() {
                 [] | [b'\r'] => return Ok(false),
                 [b'\r', b'\n', ..] if self.empty_lines < EMPTY_LINES_MAX => {
-                    self.empty_lines = self.empty_lines.saturating_add(1);
-                    self.at = self.at.saturating_add(2);
+                    self.empty_lines += 1;
+                    self.at += 2;
                 }
                 [b'\r', b'\n', ..] => return Err(ParseError::StartLine),
                 [b'\r' | b'\n', ..] => return Err(ParseError::LineEnd),

@@ -7,11 +7,11 @@ use crate::http::name::is_token_byte;
 pub(super) fn value_end(buf: &[u8], mut at: usize) -> usize {
     loop {
         let rest = buf.get(at..).unwrap_or_default();
-        at = at.saturating_add(without_control(rest));
+        at += without_control(rest);
         if buf.get(at) != Some(&b'\t') {
             return at;
         }
-        at = at.saturating_add(1);
+        at += 1;
     }
 }
 
@@ -32,12 +32,12 @@ fn without_control(bytes: &[u8]) -> usize {
     for word in words {
         let control = control_bytes(u64::from_le_bytes(*word));
         if control != 0 {
-            return length.saturating_add((control.trailing_zeros() / 8) as usize);
+            return length + (control.trailing_zeros() / 8) as usize;
         }
-        length = length.saturating_add(8);
+        length += 8;
     }
     let control = tail.iter().position(u8::is_ascii_control);
-    length.saturating_add(control.unwrap_or(tail.len()))
+    length + control.unwrap_or(tail.len())
 }
 
 /// The high bit of the lowest byte that is a control character (below SP, or DEL). Bits above
@@ -55,15 +55,13 @@ fn run_end(buf: &[u8], at: usize, holds: impl Fn(u8) -> bool) -> usize {
     let (words, tail) = buf.get(at..).unwrap_or_default().as_chunks::<8>();
     let mut end = at;
     for word in words {
-        for &byte in word {
-            if !holds(byte) {
-                return end;
-            }
-            end = end.saturating_add(1);
+        if let Some(length) = word.iter().position(|&byte| !holds(byte)) {
+            return end + length;
         }
+        end += 8;
     }
     let length = tail.iter().position(|&byte| !holds(byte));
-    end.saturating_add(length.unwrap_or(tail.len()))
+    end + length.unwrap_or(tail.len())
 }
 
 #[cfg(test)]
