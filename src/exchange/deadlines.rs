@@ -20,7 +20,6 @@ pub const GRANULARITY: Duration = Duration::from_millis(100);
 
 /// The deadlines of one worker.
 pub struct Deadlines {
-    epoch: Instant,
     slots: RefCell<Slab<Slot>>,
     /// No deadline is earlier than this; `NEVER` if none is set.
     earliest: Cell<u64>,
@@ -31,7 +30,7 @@ pub struct Deadlines {
 }
 
 struct Slot {
-    /// Milliseconds since the epoch of the list, or `NEVER`.
+    /// By [`clock::millis`], or `NEVER`.
     due: u64,
     waker: Option<Waker>,
 }
@@ -46,7 +45,6 @@ impl Deadlines {
     /// An empty list.
     pub fn new() -> Rc<Self> {
         Rc::new(Self {
-            epoch: clock::now(),
             slots: RefCell::default(),
             earliest: Cell::new(NEVER),
             awaited: Cell::new(NEVER),
@@ -73,9 +71,9 @@ impl Deadlines {
         self.awaited.set(due);
         match due {
             NEVER => None,
-            due => {
-                Some(Duration::from_millis(due.saturating_sub(self.millis(now))).max(GRANULARITY))
-            }
+            due => Some(
+                Duration::from_millis(due.saturating_sub(clock::millis_of(now))).max(GRANULARITY),
+            ),
         }
     }
 
@@ -91,7 +89,7 @@ impl Deadlines {
 
     /// Wakes every task whose deadline has passed.
     pub fn sweep(&self, now: Instant) {
-        let now = self.millis(now);
+        let now = clock::millis_of(now);
         if now < self.earliest.get() {
             return;
         }
@@ -117,10 +115,6 @@ impl Deadlines {
         }
         wakers.into_iter().for_each(Waker::wake);
     }
-
-    fn millis(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.epoch).as_millis()).unwrap_or(NEVER - 1)
-    }
 }
 
 impl fmt::Debug for Deadlines {
@@ -138,7 +132,7 @@ pub struct Deadline {
 impl Deadline {
     /// Due `after` from now; replaces what was set.
     pub fn set(&self, after: Duration) {
-        let now = self.list.millis(clock::now());
+        let now = clock::millis();
         let after = u64::try_from(after.as_millis()).unwrap_or(NEVER);
         let due = now.saturating_add(after).min(NEVER - 1);
         self.list.slots.borrow_mut()[self.key].due = due;
@@ -156,7 +150,7 @@ impl Deadline {
 
     /// Due `after` from now at the latest.
     pub fn shorten(&self, after: Duration) {
-        let now = self.list.millis(clock::now());
+        let now = clock::millis();
         let due = self.list.slots.borrow()[self.key].due;
         let left = Duration::from_millis(due.saturating_sub(now));
         if due == NEVER || left > after {
@@ -172,7 +166,7 @@ impl Deadline {
     /// Whether it has passed.
     pub fn is_past(&self) -> bool {
         let due = self.list.slots.borrow()[self.key].due;
-        due != NEVER && due <= self.list.millis(clock::now())
+        due != NEVER && due <= clock::millis()
     }
 
     /// Ready once it has passed; wakes the task then.
