@@ -20,6 +20,13 @@ pub struct Entered {
     entered: usize,
 }
 
+impl Entered {
+    /// Whether no link was entered: nobody hears how the exchange ends.
+    pub const fn is_empty(self) -> bool {
+        self.entered == 0
+    }
+}
+
 impl Chain {
     /// A chain of these, outermost first.
     pub fn new(links: impl IntoIterator<Item = Arc<dyn Middleware>>) -> Self {

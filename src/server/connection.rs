@@ -1,6 +1,7 @@
 //! One accepted socket: idle without a buffer, busy with one.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -8,19 +9,14 @@ use std::time::{Duration, Instant};
 
 use tracing::error;
 
-use super::h1;
 use super::snapshot::Listening;
 use super::worker::{Phase, Worker};
 use crate::exchange::{ConnectionInfo, Deadline, Why};
-use crate::http::RequestHead;
-use crate::http::h1::head::RequestParser;
 use crate::http::h1::state::{Event, State};
 use crate::sys::transport::Transport;
 
 /// What a read buffer starts with: a head of a browser and a small body fit.
 pub const INPUT_START: usize = 8 * 1024;
-/// A buffer that has grown beyond this is not kept for the next connection.
-const KEPT_MAX: usize = 64 * 1024;
 
 /// A connection. Everything here is small: ten thousand of these wait at the same time.
 #[derive(Debug)]
@@ -49,19 +45,6 @@ pub struct Connection {
 pub struct Input {
     bytes: Vec<u8>,
     start: usize,
-}
-
-/// What a busy connection borrows from its worker.
-#[derive(Debug, Default)]
-pub struct Buffers {
-    /// The head of the request being served.
-    pub head: RequestHead,
-    /// How far the head has been read.
-    pub parser: RequestParser,
-    /// Bytes to be written.
-    pub output: Vec<u8>,
-    /// The memory of the connection's [`Input`].
-    pub input: Vec<u8>,
 }
 
 impl Connection {
@@ -123,6 +106,16 @@ impl Connection {
         self.poll_give_up(cx, timeout).map(Err)
     }
 
+    /// Reads what is there into the input; `None` if nothing is.
+    pub fn try_fill(&self) -> Option<Result<usize, Why>> {
+        let mut input = self.input.borrow_mut();
+        input.make_room();
+        match self.transport.try_read(&mut input.bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            done => Some(done.map_err(|_| Why::ClientAbort)),
+        }
+    }
+
     /// Ready when the client has reset the connection or the drain time is up. `watching` turns
     /// false once there is something else to be read, which hides a reset behind it.
     pub fn poll_gone(&self, watching: &mut bool, cx: &mut Context<'_>) -> Poll<Why> {
@@ -179,7 +172,9 @@ pub async fn serve(connection: Rc<Connection>) {
             return;
         }
         connection.read_deadline.clear();
-        state = Box::pin(h1::serve(&connection, state)).await;
+        let mut desk = connection.worker.take_desk();
+        state = desk.serve(&connection, state).await;
+        connection.worker.give_desk(desk);
         if state == State::Closed {
             return;
         }
@@ -261,16 +256,5 @@ impl Input {
         } else {
             self.bytes.reserve(INPUT_START);
         }
-    }
-}
-
-impl Buffers {
-    /// Empties them for the next connection; `false` if they have grown too much to be kept.
-    pub fn recycle(&mut self) -> bool {
-        self.head.clear();
-        self.parser.reset();
-        self.output.clear();
-        self.input.clear();
-        self.output.capacity() <= KEPT_MAX && self.input.capacity() <= KEPT_MAX
     }
 }

@@ -28,6 +28,11 @@ pub struct Answer<'t> {
 }
 
 impl Answer<'_> {
+    /// Whether anyone will hear of the outcome.
+    pub fn is_heard(&self) -> bool {
+        self.numbers.is_some() || !self.entered.is_empty()
+    }
+
     /// The exchange is over: everyone who was entered hears of it.
     pub fn complete(&self, x: &Exchange<'_>, outcome: &Outcome) {
         x.locals.counters.exchanges_ended.add(1);

@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::debug;
 
-use super::connection::{Buffers, Connection};
+use super::connection::Connection;
+use super::desk::Buffers;
 use super::dispatch::{Answer, dispatch, refuse};
 use super::h1_body::{BodyProgress, RequestBody};
 use super::h1_head::{Head, Refusal, prepare, read_head, replace_if_body_failed};
@@ -25,21 +26,19 @@ use crate::http::{Method, RequestHead, StatusCode, name};
 /// client reads the error and not a reset (RFC 9112 §9.6).
 const LINGER_MAX: usize = 256 * 1024;
 /// For how long.
-const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(2);
 
 /// What methods `OPTIONS *` tells of: all that handlers know.
 const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
 
 /// Serves a connection that has something to read until it is idle again, or over.
-pub async fn serve(connection: &Rc<Connection>, state: State) -> State {
-    let mut buffers = connection.worker.take_buffers();
+pub async fn serve(connection: &Rc<Connection>, buffers: &mut Buffers, state: State) -> State {
     connection
         .input
         .borrow_mut()
         .lend(std::mem::take(&mut buffers.input));
-    let state = exchanges(connection, &mut buffers, state).await;
+    let state = exchanges(connection, buffers, state).await;
     buffers.input = connection.input.borrow_mut().reclaim();
-    connection.worker.give_buffers(buffers);
     state
 }
 
@@ -80,19 +79,18 @@ async fn exchange(
     connection.requests.set(connection.requests.get() + 1);
     let snapshot = connection.listening.snapshot();
     let Buffers { head, output, .. } = buffers;
-    let progress = Rc::new(BodyProgress::default());
     let prepared = match refused {
         Some(refusal) => {
             head.clear();
             Err(refusal)
         }
-        None => prepare(connection, head, &snapshot, &progress),
+        None => prepare(connection, head, &snapshot),
     };
     let (body, refusal) = match prepared {
         Ok(body) => (body, None),
         Err(refusal) => (None, Some(refusal)),
     };
-    let framed = body.is_some();
+    let progress = body.as_ref().map(|body| Rc::clone(body.progress()));
     let state = state.on(match refusal {
         Some(_) => Event::Refused,
         None => Event::Parsed {
@@ -117,13 +115,13 @@ async fn exchange(
         ..Exchange::new(head, &connection.info, &connection.worker.locals, started)
     };
     let mut answer = answer(connection, &mut x, &snapshot, refusal, output).await;
-    replace_if_body_failed(&mut answer.response, &progress);
+    replace_if_body_failed(&mut answer.response, progress.as_deref());
     x.why = answer.response.why.or(x.why);
     // Taken so that a body nobody read can be drained here.
     let unread = x.body.take();
     let state = state.on(Event::Answered {
         keep: !answer.response.close && !connection.is_ending(),
-        unread: left_unread(framed, &progress, unread.as_deref()),
+        unread: left_unread(progress.as_deref(), unread.as_deref()),
     });
     let options = h1_write::Options {
         version,
@@ -135,7 +133,8 @@ async fn exchange(
     connection.time_limit.set(x.time_limit);
     let sent = h1_write::write(connection, output, &mut answer.response, &options).await;
     connection.time_limit.set(None);
-    finish(&answer, &mut x, &sent, status, &progress);
+    let received = progress.map_or(0, |progress| progress.received.get());
+    finish(&answer, &mut x, &sent, status, received);
     let state = state.on(sent.event);
     if state != State::Draining {
         return state;
@@ -193,10 +192,10 @@ async fn answer<'t>(
 }
 
 /// What is left of the content, which `unread` reads if nobody has taken it.
-fn left_unread(framed: bool, progress: &BodyProgress, unread: Option<&dyn BodyStream>) -> Unread {
-    if !framed || progress.complete.get() {
+fn left_unread(progress: Option<&BodyProgress>, unread: Option<&dyn BodyStream>) -> Unread {
+    let Some(progress) = progress.filter(|progress| !progress.complete.get()) else {
         return Unread::Nothing;
-    }
+    };
     if progress.failed.get().is_some() || progress.expects_continue.get() {
         return Unread::Lost;
     }
@@ -229,7 +228,7 @@ fn finish(
     x: &mut Exchange<'_>,
     sent: &Sent,
     status: StatusCode,
-    progress: &BodyProgress,
+    body_received: u64,
 ) {
     if sent.why.is_some() {
         x.why = sent.why;
@@ -237,9 +236,13 @@ fn finish(
     let outcome = Outcome {
         status: Some(status),
         body_sent: sent.body,
-        body_received: progress.received.get(),
-        // Read anew: the coarse clock stands still within a wake-up.
-        duration: clock::precise_now().saturating_duration_since(x.started),
+        body_received,
+        duration: if answer.is_heard() {
+            // Read anew: the coarse clock stands still within a wake-up.
+            clock::precise_now().saturating_duration_since(x.started)
+        } else {
+            Duration::ZERO
+        },
         why: x.why,
     };
     answer.complete(x, &outcome);

@@ -53,12 +53,7 @@ enum Coding {
 impl RequestBody {
     /// The content framed like this; `None` if there is none. More than `limit` bytes are an
     /// error, unless middleware sets another limit.
-    pub fn new(
-        connection: &Rc<Connection>,
-        framing: Framing,
-        limit: u64,
-        progress: &Rc<BodyProgress>,
-    ) -> Option<Self> {
+    pub fn new(connection: &Rc<Connection>, framing: Framing, limit: u64) -> Option<Self> {
         let coding = match framing {
             // A request never ends with its connection.
             Framing::None | Framing::UntilClose => return None,
@@ -67,7 +62,7 @@ impl RequestBody {
         };
         Some(Self {
             connection: Rc::clone(connection),
-            progress: Rc::clone(progress),
+            progress: Rc::default(),
             coding,
             limit: BodyLimit::new(limit),
             waited: Duration::ZERO,
@@ -79,6 +74,11 @@ impl RequestBody {
     /// How long it may be. Who changes that changes it here.
     pub fn limit(&self) -> BodyLimit {
         self.limit.clone()
+    }
+
+    /// What the connection loop may know of it.
+    pub fn progress(&self) -> &Rc<BodyProgress> {
+        &self.progress
     }
 
     /// Sends the 100 (Continue) that the client waits for.

@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::connection::{Buffers, Connection};
+use super::connection::Connection;
+use super::desk::Buffers;
 use super::h1_body::{BodyProgress, RequestBody};
 use super::h1_write;
 use super::snapshot::Snapshot;
@@ -58,42 +59,51 @@ pub(super) async fn read_head(connection: &Rc<Connection>, buffers: &mut Buffers
         {
             return Head::Gone;
         }
-        let begun = started.is_some();
-        let mut armed = false;
-        let filled = std::future::poll_fn(|cx| {
-            if let Poll::Ready(filled) = connection.poll_fill(cx, Why::HeaderTimeout) {
-                return Poll::Ready(Some(filled));
+        let Some(begun) = started else {
+            match connection.try_fill() {
+                None => return Head::Nothing,
+                Some(Ok(0) | Err(_)) => return Head::Gone,
+                Some(Ok(_)) => continue,
             }
-            if !begun {
-                return Poll::Ready(None);
-            }
-            if !std::mem::replace(&mut armed, true) {
-                connection
-                    .read_deadline
-                    .set(limits.header_timeout.saturating_sub(elapsed(started)));
-                if let Poll::Ready(why) = connection.poll_give_up(cx, Why::HeaderTimeout) {
-                    return Poll::Ready(Some(Err(why)));
-                }
-            }
-            Poll::Pending
-        })
-        .await;
-        match (filled, started) {
-            (None, _) => return Head::Nothing,
-            (Some(Ok(0) | Err(Why::ClientAbort)), _) | (Some(Err(_)), None) => {
-                return Head::Gone;
-            }
-            (Some(Ok(_)), _) => {}
-            (Some(Err(why)), Some(started)) => {
+        };
+        match fill_begun(connection, limits.header_timeout, begun).await {
+            Ok(0) | Err(Why::ClientAbort) => return Head::Gone,
+            Ok(_) => {}
+            Err(why) => {
                 let error = Refusal {
                     status: StatusCode::REQUEST_TIMEOUT,
                     reason: "the request head did not come in time",
                     why,
                 };
+                let started = begun;
                 return Head::Refused { started, error };
             }
         }
     }
+}
+
+/// Waits for more of a head that began at this time.
+async fn fill_begun(
+    connection: &Connection,
+    timeout: Duration,
+    begun: Instant,
+) -> Result<usize, Why> {
+    let mut armed = false;
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(filled) = connection.poll_fill(cx, Why::HeaderTimeout) {
+            return Poll::Ready(filled);
+        }
+        if !std::mem::replace(&mut armed, true) {
+            let elapsed = clock::now().saturating_duration_since(begun);
+            connection
+                .read_deadline
+                .set(timeout.saturating_sub(elapsed));
+            // Set after the poll above, so registered by polling once more.
+            return connection.poll_give_up(cx, Why::HeaderTimeout).map(Err);
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Parses what was received; `None` if more is needed.
@@ -125,18 +135,11 @@ fn parse_head(
     }
 }
 
-fn elapsed(started: Option<Instant>) -> std::time::Duration {
-    started.map_or_else(Default::default, |at| {
-        clock::now().saturating_duration_since(at)
-    })
-}
-
 /// What must hold before a request is routed, and its body.
 pub(super) fn prepare(
     connection: &Rc<Connection>,
     head: &mut RequestHead,
     snapshot: &Snapshot,
-    progress: &Rc<BodyProgress>,
 ) -> Result<Option<RequestBody>, Refusal> {
     let refusal = |status, reason, why| {
         Err(Refusal {
@@ -151,21 +154,25 @@ pub(super) fn prepare(
         return refusal(StatusCode::NOT_IMPLEMENTED, reason, Why::BadMethod);
     }
     let limit = snapshot.generation.limits.body;
+    let mut expects_continue = false;
     if let Some(expectation) = head.headers.get(&name::EXPECT) {
         if !expectation.eq_ignore_ascii_case(b"100-continue") {
             let reason = "the only expectation that can be met is 100-continue";
             return refusal(StatusCode::EXPECTATION_FAILED, reason, Why::BadExpectation);
         }
         // RFC 9110 §10.1.1: not for HTTP/1.0, not once content has come, not without content.
-        let wanted = head.version != Version::Http10
+        expects_continue = head.version != Version::Http10
             && framing != Framing::None
             && connection.input.borrow().is_empty();
-        progress.expects_continue.set(wanted);
     }
     if head.headers.contains(&name::CONNECTION) {
         remove_hop_by_hop(&mut head.headers);
     }
-    Ok(RequestBody::new(connection, framing, limit, progress))
+    let body = RequestBody::new(connection, framing, limit);
+    if let Some(body) = &body {
+        body.progress().expects_continue.set(expects_continue);
+    }
+    Ok(body)
 }
 
 /// Fields of this connection that are read further in, so that they stay where a client names
@@ -208,8 +215,8 @@ fn remove_hop_by_hop(headers: &mut Headers) {
 }
 
 /// A body that broke its framing or its limits makes any answer to it void.
-pub(super) fn replace_if_body_failed(response: &mut Response, progress: &BodyProgress) {
-    let Some(why) = progress.failed.get() else {
+pub(super) fn replace_if_body_failed(response: &mut Response, progress: Option<&BodyProgress>) {
+    let Some(why) = progress.and_then(|progress| progress.failed.get()) else {
         return;
     };
     let (status, reason) = match why {

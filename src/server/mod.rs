@@ -3,6 +3,7 @@
 //! Nothing is parsed or defaulted here: what a request may do was compiled into the generation.
 
 pub mod connection;
+pub mod desk;
 pub mod dispatch;
 pub mod h1;
 pub mod h1_body;

@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::connection::Buffers;
+use super::desk::Desk;
 use super::listener;
 use super::mailbox::{Order, Publication, Report, Reporter, Socket, WorkerSetup};
 use super::snapshot::{Listening, snapshots};
@@ -22,9 +22,9 @@ use crate::exchange::WorkerLocals;
 use crate::generation::Bind;
 use crate::http::date::imf_fixdate;
 
-/// How many sets of buffers a worker keeps for the next busy connection. More connections than
-/// that are rarely busy at the same moment of one thread; the rest is freed.
-const BUFFERS_KEPT: usize = 64;
+/// How many desks a worker keeps for the next busy connection. More connections than that are
+/// rarely busy at the same moment of one thread; the rest is freed.
+const DESKS_KEPT: usize = 64;
 
 /// What all connections of a worker share.
 #[derive(Debug)]
@@ -39,8 +39,7 @@ pub struct Worker {
     pub cut: Cell<u64>,
     changed: Notify,
     connections: Cell<u64>,
-    #[expect(clippy::vec_box, reason = "taken and given back whole, as one pointer")]
-    buffers: RefCell<Vec<Box<Buffers>>>,
+    desks: RefCell<Vec<Desk>>,
     date: Cell<(u64, [u8; 29])>,
 }
 
@@ -87,7 +86,7 @@ async fn work(setup: WorkerSetup) -> io::Result<()> {
         cut: Cell::new(0),
         changed: Notify::new(),
         connections: Cell::new(0),
-        buffers: RefCell::default(),
+        desks: RefCell::default(),
         date: Cell::new((u64::MAX, [0; 29])),
     });
     let sweeper = tokio::task::spawn_local(sweep(Rc::clone(&worker)));
@@ -172,16 +171,17 @@ impl Worker {
         number
     }
 
-    /// A set of buffers for a connection that has become busy.
-    pub fn take_buffers(&self) -> Box<Buffers> {
-        self.buffers.borrow_mut().pop().unwrap_or_default()
+    /// A desk for a connection that has become busy.
+    pub fn take_desk(&self) -> Desk {
+        let kept = self.desks.borrow_mut().pop();
+        kept.unwrap_or_default()
     }
 
-    /// Takes buffers back for the next one, unless they have grown or there are enough.
-    pub fn give_buffers(&self, mut buffers: Box<Buffers>) {
-        let mut kept = self.buffers.borrow_mut();
-        if kept.len() < BUFFERS_KEPT && buffers.recycle() {
-            kept.push(buffers);
+    /// Takes a desk back for the next one, unless it has grown or there are enough.
+    pub fn give_desk(&self, desk: Desk) {
+        let mut kept = self.desks.borrow_mut();
+        if kept.len() < DESKS_KEPT && desk.is_reusable() {
+            kept.push(desk);
         }
     }
 

@@ -129,27 +129,31 @@ impl Transport {
         }
     }
 
-    /// Writes once without waiting.
+    /// Writes once without waiting. The kernel is asked whatever the reactor believes: a socket
+    /// takes what is written to it, as a rule.
     pub fn try_write(&self, slices: &[IoSlice<'_>], more: More) -> io::Result<usize> {
         let mut flags = SendFlags::NOSIGNAL;
         if more == More::Follows {
             flags |= SendFlags::MORE;
         }
-        self.try_io(Interest::WRITABLE, || {
-            loop {
-                let sent = match slices {
-                    [one] => rustix::net::send(self, one, flags),
-                    many => {
-                        let mut control = rustix::net::SendAncillaryBuffer::default();
-                        rustix::net::sendmsg(self, many, &mut control, flags)
-                    }
-                };
-                match sent {
-                    Err(rustix::io::Errno::INTR) => {}
-                    done => return Ok(done?),
+        loop {
+            let sent = match slices {
+                [one] => rustix::net::send(self, one, flags),
+                many => {
+                    let mut control = rustix::net::SendAncillaryBuffer::default();
+                    rustix::net::sendmsg(self, many, &mut control, flags)
                 }
+            };
+            match sent {
+                Err(rustix::io::Errno::INTR) => {}
+                // Told to the reactor, so that waiting for room waits.
+                Err(rustix::io::Errno::AGAIN) => {
+                    let full = || Err(io::ErrorKind::WouldBlock.into());
+                    return self.try_io(Interest::WRITABLE, full);
+                }
+                done => return Ok(done?),
             }
-        })
+        }
     }
 
     /// Sends up to `count` bytes of `file` from `offset`, which is moved on. `Ok(0)`: the file

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 /// for a small answer, and what other proxies give a head.
 pub(super) const BUFFER: usize = 16 * 1024;
 
-/// How many are kept: as many as a busy worker has exchanges between two steps at a time.
-const KEPT_MAX: usize = 64;
+/// How many are kept: two for each of the 64 exchanges that a busy worker has under way.
+const KEPT_MAX: usize = 128;
 
 /// Empty buffers of [`BUFFER`] bytes.
 #[derive(Debug, Default)]
