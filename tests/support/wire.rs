@@ -1,12 +1,12 @@
 //! A raw connection: bytes out, bytes in, and a small client that understands framing.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::daemon::Address;
 use super::response::{Head, Response, field};
@@ -41,6 +41,16 @@ impl Wire {
             Address::Unix(path) => UnixStream::connect(path).map(Stream::Unix),
         };
         Self::new(stream.unwrap_or_else(|error| panic!("cannot connect to {address:?}: {error}")))
+    }
+
+    /// Connects to a port of the loopback interface from this address of it.
+    #[track_caller]
+    pub(crate) fn connect_from(from: [u8; 4], port: u16) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+        let to = SocketAddr::from(([127, 0, 0, 1], port));
+        socket.connect(&to.into()).unwrap();
+        Self::tcp(socket.into())
     }
 
     /// A connection that was accepted.
@@ -264,22 +274,42 @@ impl Wire {
     #[track_caller]
     pub(crate) fn read_chunked(&mut self) -> (Vec<u8>, Vec<(String, String)>) {
         let mut body = Vec::new();
-        loop {
-            let line = self.read_line();
-            let size = line.split(';').next().unwrap_or_default();
-            let size = usize::from_str_radix(size, 16)
-                .unwrap_or_else(|_| panic!("no chunk size: `{line}`"));
-            if size == 0 {
-                break;
-            }
+        while let Some(size) = self.read_chunk_size() {
             body.extend(self.read_bytes(size));
             assert_eq!(self.read_line(), "", "after a chunk");
         }
+        (body, self.read_trailers())
+    }
+
+    /// Reads one chunk of a chunked body, or its end, which has no trailers.
+    #[track_caller]
+    pub(crate) fn read_chunk(&mut self) -> Option<Vec<u8>> {
+        let Some(size) = self.read_chunk_size() else {
+            assert_eq!(self.read_trailers(), []);
+            return None;
+        };
+        let chunk = self.read_bytes(size);
+        assert_eq!(self.read_line(), "", "after a chunk");
+        Some(chunk)
+    }
+
+    /// `None` for the last one.
+    #[track_caller]
+    fn read_chunk_size(&mut self) -> Option<usize> {
+        let line = self.read_line();
+        let size = line.split(';').next().unwrap_or_default();
+        let size = usize::from_str_radix(size, 16);
+        let size = size.unwrap_or_else(|_| panic!("no chunk size: `{line}`"));
+        (size > 0).then_some(size)
+    }
+
+    #[track_caller]
+    fn read_trailers(&mut self) -> Vec<(String, String)> {
         let mut trailers = Vec::new();
         loop {
             let line = self.read_line();
             if line.is_empty() {
-                return (body, trailers);
+                return trailers;
             }
             trailers.push(field(&line));
         }

@@ -36,6 +36,8 @@ impl Variable {
             Self::ListenerName => write(x.connection.listener.as_bytes()),
             Self::RequestHost => write(x.request.host().as_bytes()),
             Self::RequestId => give(x.request_id.as_deref().map(str::as_bytes), write),
+            // What was refused before its request line was understood has neither.
+            Self::RequestMethod | Self::RequestVersion if x.request.target.raw().is_empty() => {}
             Self::RequestMethod => write(x.request.method.as_str().as_bytes()),
             Self::RequestPath => write(x.request.target.path()),
             Self::RequestQuery => give(x.request.target.query().map(str::as_bytes), write),

@@ -41,7 +41,11 @@ impl Middleware for Compression {
         if best_coding(&x.request.headers, &["gzip"]).is_none() {
             return;
         }
-        if x.request.method == Method::Head {
+        let is_short =
+            matches!(&response.body, Body::Bytes(bytes) if bytes.len() <= AT_ONCE_BYTES_MAX);
+        // Short content may not become shorter, and is then sent as it is: HEAD does the work, to
+        // say what GET would.
+        if x.request.method == Method::Head && !is_short {
             // As for GET, but for the length, which nobody knows without doing the work.
             response.head_length = None;
             response.body = Body::Stream(Box::new(Unsent));

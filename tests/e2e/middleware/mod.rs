@@ -1,13 +1,19 @@
 //! Each kind of middleware on the wire, alone and in a chain.
 
 mod access_log;
+mod access_log_forms;
+mod compression;
+mod cors;
 mod headers;
 mod limits;
+mod request_id;
 mod trace_context;
 
 use serde_json::Value;
 
 use crate::support::daemon::Daemon;
+use crate::support::response::Response;
+use crate::support::wire::Wire;
 
 /// The lines of the access log on standard output, once there are so many.
 #[track_caller]
@@ -18,4 +24,23 @@ fn lines(daemon: &Daemon, count: usize) -> Vec<Value> {
     lines
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
         .collect()
+}
+
+/// The answer to a request with these fields.
+#[track_caller]
+fn ask(wire: &mut Wire, method: &str, target: &str, fields: &[&str]) -> Response {
+    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+    wire.send(format!(
+        "{method} {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"
+    ));
+    wire.read_response()
+}
+
+/// Checks fields: their value, or that they are not there.
+#[track_caller]
+fn check_fields(response: &Response, expected: &[(&str, Option<&str>)]) {
+    for (name, value) in expected {
+        let text = &response.head.text;
+        assert_eq!(response.field(name), *value, "{name} of\n{text}");
+    }
 }
