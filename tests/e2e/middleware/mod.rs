@@ -29,10 +29,12 @@ fn lines(daemon: &Daemon, count: usize) -> Vec<Value> {
 /// The answer to a request with these fields.
 #[track_caller]
 fn ask(wire: &mut Wire, method: &str, target: &str, fields: &[&str]) -> Response {
-    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
-    wire.send(format!(
-        "{method} {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"
-    ));
+    let head = [
+        &[&*format!("{method} {target} HTTP/1.1"), "Host: a"],
+        fields,
+    ]
+    .concat();
+    wire.send(head.join("\r\n") + "\r\n\r\n");
     wire.read_response()
 }
 
