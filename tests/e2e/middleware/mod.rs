@@ -29,11 +29,8 @@ fn lines(daemon: &Daemon, count: usize) -> Vec<Value> {
 /// The answer to a request with these fields.
 #[track_caller]
 fn ask(wire: &mut Wire, method: &str, target: &str, fields: &[&str]) -> Response {
-    let head = [
-        &[&*format!("{method} {target} HTTP/1.1"), "Host: a"],
-        fields,
-    ]
-    .concat();
+    let line = format!("{method} {target} HTTP/1.1");
+    let head = [&[&*line, "Host: a"], fields].concat();
     wire.send(head.join("\r\n") + "\r\n\r\n");
     wire.read_response()
 }
