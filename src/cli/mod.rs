@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out.
 
+mod ask;
 pub mod check;
 pub mod explain_code;
 mod reference;
@@ -44,6 +45,15 @@ enum Command {
         /// The configuration
         file: PathBuf,
     },
+    /// Have a running daemon read its configuration again, and wait until it is served
+    #[command(after_help = RELOAD_HELP)]
+    Reload(ask::AskArguments),
+    /// Print how a running daemon stands
+    Status(ask::StatusArguments),
+    /// Have a running daemon replaced by this program, without refusing anyone
+    Upgrade(ask::AskArguments),
+    /// Have a running daemon drain and end
+    Stop(ask::AskArguments),
     /// Serve a folder, with no configuration
     #[command(after_help = serve::AFTER_HELP)]
     Serve(serve::ServeArguments),
@@ -83,12 +93,19 @@ Signals:
   TERM, INT  take nothing new, finish what is open, end; a second one ends at once
   HUP        read the configuration again; one with mistakes changes nothing
   USR1       open the log files again, after they were moved away
+  USR2       start the program as it is on disk now, hand it the sockets, drain
 
 Exit codes:
   0   ended as asked
   1   could not start or go on
   2   the command line is wrong
   78  the configuration is wrong";
+
+const RELOAD_HELP: &str = "\
+Exit codes:
+  0   the new configuration is served by every worker
+  1   the daemon cannot be reached, or cannot have what the configuration names
+  78  the configuration is wrong; everything is as it was";
 
 const COMPLETIONS_HELP: &str = "\
 Examples:
@@ -128,6 +145,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return serve::serve(&arguments, inputs);
         }
         Some(Command::Check(arguments)) => arguments.check(&inputs, &mut out, &mut err),
+        Some(Command::Reload(daemon)) => daemon.ask("reload", &mut out, &mut err),
+        Some(Command::Upgrade(daemon)) => daemon.ask("upgrade", &mut out, &mut err),
+        Some(Command::Stop(daemon)) => daemon.ask("stop", &mut out, &mut err),
+        Some(Command::Status(arguments)) => arguments.status(&mut out, &mut err),
         Some(Command::Routes { file }) => routes::routes(&file, &inputs, &mut out, &mut err),
         Some(Command::Reference) => reference::print(&mut out),
         Some(Command::Completions { shell }) => completions(shell, &mut out),

@@ -4,7 +4,9 @@
 //! waits for an [`event::Event`], lets [`control::Control`] decide, and carries that out.
 
 mod action;
+mod askers;
 pub mod control;
+mod control_socket;
 pub mod event;
 mod inherited;
 mod listening;
@@ -233,6 +235,14 @@ fn next_event(inbox: &Inbox, deadline: Option<Instant>, watchdog: Instant) -> Ev
 }
 
 impl Refusal {
+    /// All that is wrong with the configuration, drawn: plain, and with colours.
+    fn drawn(&self) -> Option<(String, String)> {
+        match self {
+            Self::Configuration(report) => Some((report.text(false), report.text(true))),
+            Self::System(_) => None,
+        }
+    }
+
     /// What the process ends with: 78 (`EX_CONFIG`) if the configuration is wrong, else 1.
     pub const fn exit_code(&self) -> u8 {
         match self {

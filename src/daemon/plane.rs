@@ -1,27 +1,28 @@
 //! All that the control plane holds, and how it carries out what was decided.
 
 mod ending;
+mod telling;
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tracing::{debug, error, info, warn};
 
 use super::action::{Action, Cause};
+use super::askers::Answer;
+use super::control_socket::{ControlSocket, Desk};
 use super::event::{DrainTimes, Event, Events};
 use super::listening::Listening;
 use super::logging::Logging;
 use super::prober::Prober;
 use super::process::Background;
-use super::reload::{Loader, Prepared, Refusal, unchangeable};
+use super::reload::{Loader, Prepared, Refusal};
 use super::upgrade::{Predecessor, Program, Successor};
 use super::watcher::Watcher;
 use super::workers::Workers;
 use super::{Ended, OnReady, systemd};
 use crate::build::problem::Severity;
-use crate::clock;
-use crate::config::{self, Loaded, Report};
+use crate::config::{Loaded, Report};
 use crate::generation::Generation;
 use crate::telemetry::{Count, Metrics};
 
@@ -50,6 +51,8 @@ pub(super) struct Plane {
     program: Program,
     successor: Option<Successor>,
     predecessor: Option<Predecessor>,
+    desk: Arc<Desk>,
+    control_socket: Option<ControlSocket>,
 }
 
 /// What the process started with, and who it replaces.
@@ -128,6 +131,8 @@ impl Plane {
             program: origin.program,
             successor: None,
             predecessor: origin.predecessor,
+            desk: Arc::default(),
+            control_socket: None,
         }
     }
 
@@ -179,11 +184,7 @@ impl Plane {
             }
             Action::Mourn { worker } => error!(worker, "a worker ended by itself"),
             Action::Upgrade => return self.upgrade(),
-            Action::AbandonUpgrade => {
-                if let Some(successor) = self.successor.take() {
-                    successor.abandon();
-                }
-            }
+            Action::AbandonUpgrade => self.abandon_upgrade(),
             Action::Leave { signal, delay } => self.leave(signal, delay),
             Action::Drain(why) => self.drain(why),
             Action::Drained { worker, cut } => {
@@ -202,6 +203,7 @@ impl Plane {
             return Event::NotPrepared;
         }
         systemd::reloading();
+        self.desk.reload.begin();
         let before = self.watcher.look();
         let current = self.current.generation.id;
         let loaded = match self.loader.load(current + 1) {
@@ -217,8 +219,10 @@ impl Plane {
         self.watcher.follow(watch, &loaded.sources, &before);
         log_warnings(&loaded.warnings);
         if cause == Cause::Files && loaded.model == self.current.model {
-            info!("the files changed, but mean the same: kept generation {current}");
+            let same = format!("the files changed, but mean the same: kept generation {current}");
+            info!("{same}");
             systemd::ready(&self.status(""));
+            self.desk.reload.answer(&Answer::done(same));
             return Event::NotPrepared;
         }
         match self.loader.prepare(loaded, &self.listening, &self.logging) {
@@ -251,8 +255,15 @@ impl Plane {
             }
         };
         self.reloads.refused.add(0, 1);
-        error!("the configuration was refused ({reason}): kept generation {current}");
+        let refused =
+            format!("the configuration was refused ({reason}): kept generation {current}");
+        error!("{refused}");
         systemd::ready(&self.status(&format!("; reload refused: {reason}")));
+        self.desk.update(|state| state.refused = Some(reason));
+        self.desk.reload.answer(&Answer {
+            drawn: refusal.drawn(),
+            ..Answer::failed(refusal.exit_code(), refused)
+        });
         Event::NotPrepared
     }
 
@@ -265,70 +276,6 @@ impl Plane {
         self.workers.publish(generation, sockets);
         self.logging.apply(prepared.log, prepared.log_file);
         self.next = Some(prepared.loaded);
-    }
-
-    fn announce(&mut self, generation: u64) {
-        let first = self.next.is_none();
-        if let Some(next) = self.next.take() {
-            for change in config::changes(&self.current.model, &next.model) {
-                info!("{change}");
-            }
-            for line in unchangeable(&self.first, &next.generation) {
-                warn!("{line}");
-            }
-            self.current = next;
-            self.logging.files().prune();
-        }
-        if let Err(error) = self.prober.set(&self.current.generation.probes) {
-            error!(%error, "cannot start threads for health checks");
-        }
-        let addresses = self.listening.addresses(&self.current.generation);
-        for (listener, address) in &addresses {
-            debug!(%listener, %address, "listening");
-        }
-        if let Some(ready) = self.ready.take().filter(|_| first) {
-            for (listener, address) in &addresses {
-                info!(%listener, "listening on {address}");
-            }
-            clock::invalidate();
-            let elapsed = clock::now().saturating_duration_since(ready.started);
-            info!(
-                workers = self.workers(),
-                routes = self.current.model.routes.len(),
-                "ready in {} ms: serving generation {generation}",
-                elapsed.as_millis()
-            );
-            if let Some(predecessor) = self.predecessor.take() {
-                predecessor.dismiss();
-            }
-            systemd::ready(&self.status(""));
-            if let Some(tell) = ready.tell {
-                let addresses: Vec<_> = addresses
-                    .into_iter()
-                    .map(|(name, address)| (name, address.to_string()))
-                    .collect();
-                tell(&self.current.model, &addresses);
-            }
-            if let Some(background) = &mut self.background {
-                background.ready();
-            }
-        } else {
-            self.reloads.published.add(0, 1);
-            info!("reloaded: serving generation {generation}");
-            systemd::ready(&self.status(""));
-        }
-    }
-
-    /// "generation 3; web=127.0.0.1:8080; admin=unix:/run/admin.sock".
-    fn status(&self, note: &str) -> String {
-        let generation = &self.current.generation;
-        let addresses = self.listening.addresses(generation);
-        let mut status = format!("generation {}", generation.id);
-        for (name, address) in addresses {
-            // Writing to a string cannot fail.
-            let _ = write!(status, "; {name}={address}");
-        }
-        status + note
     }
 }
 

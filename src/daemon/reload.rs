@@ -113,6 +113,11 @@ impl Loader {
         &self.carry_over.metrics
     }
 
+    /// A path of the configuration's: from its folder, if it is relative.
+    pub(super) fn path(&self, path: &Path) -> PathBuf {
+        self.configuration.folder().join(path)
+    }
+
     /// The file that names all others, if there is one.
     pub(super) fn main_file(&self) -> Option<&Path> {
         match &self.configuration {

@@ -138,6 +138,18 @@ impl UnixSocket {
         Ok(bound)
     }
 
+    /// Binds beside the path and moves the file over what is there in one step: the socket of a
+    /// process that this one replaces.
+    pub fn bind_over(path: &Path, mode: u32) -> Result<Self, BindError> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let mut socket = Self::bind(Path::new(&beside), mode, None)?;
+        fs::rename(&beside, path)
+            .map_err(|error| BindError::new("move the socket file to its place", error))?;
+        socket.path = path.to_path_buf();
+        Ok(socket)
+    }
+
     /// Takes over a socket that another process has bound to this path.
     pub fn adopt(listener: UnixListener, path: &Path) -> Result<Self, BindError> {
         let identity =

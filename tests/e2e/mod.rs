@@ -1,6 +1,7 @@
 //! The real binary, one behaviour a test.
 
 mod connections;
+mod control_socket;
 mod drain;
 mod exhaustion;
 mod health;

@@ -211,6 +211,12 @@ impl Daemon {
     #[track_caller]
     pub(crate) fn upgrade(&mut self) {
         self.signal(Signal::USR2);
+        self.wait_upgrade();
+    }
+
+    /// Waits until another process is the daemon.
+    #[track_caller]
+    pub(crate) fn wait_upgrade(&mut self) {
         let deadline = deadline();
         while let Some(message) = self.next_message(deadline) {
             let process = message

@@ -7,6 +7,7 @@ use tracing::{error, info, warn};
 use super::{Outcome, Plane};
 use crate::daemon::Ended;
 use crate::daemon::action::{Because, DrainCause};
+use crate::daemon::askers::Answer;
 use crate::daemon::event::{EndSignal, Event};
 use crate::daemon::inherited::Inherited;
 use crate::daemon::listening::Listening;
@@ -25,11 +26,14 @@ impl Plane {
         info!("{signal}: serving for another {seconds} s, while readiness says 503");
         systemd::stopping("about to drain");
         systemd::ending_within(delay + self.drain_times().timeout + END_SLACK);
+        self.desk.close();
+        self.desk.update(|state| state.phase = "leaving");
         self.workers.leave();
     }
 
     pub(super) fn upgrade(&mut self) -> Outcome {
         info!("starting the process that shall replace this one");
+        self.desk.upgrade.begin();
         match Successor::start(&self.program, &self.listening, self.events.clone()) {
             Ok(successor) => {
                 self.successor = Some(successor);
@@ -46,6 +50,7 @@ impl Plane {
         let open = self.workers.connections();
         let timeout = self.drain_times().timeout;
         let seconds = timeout.as_secs_f32();
+        self.desk.update(|state| state.phase = "draining");
         match why {
             DrainCause::Signal(signal) => {
                 info!("{signal}: draining, {open} connections open, for {seconds} s at most");
@@ -57,10 +62,19 @@ impl Plane {
             systemd::stopping(&format!("draining, {open} connections open"));
             systemd::ending_within(timeout + END_SLACK);
         }
+        self.desk.close();
         self.prober.end();
         // Workers take what the kernel has queued for them; nothing is queued from here on.
         self.listening = Listening::new(0, Inherited::default());
         self.workers.drain(timeout);
+    }
+
+    pub(super) fn abandon_upgrade(&mut self) {
+        if let Some(successor) = self.successor.take() {
+            successor.abandon();
+        }
+        let answer = Answer::failed(1, "the new process did not take over; see the log");
+        self.desk.upgrade.answer(&answer);
     }
 
     fn make_way(&mut self) {
@@ -74,6 +88,8 @@ impl Plane {
         let (process, open) = (successor.process(), self.workers.connections());
         info!("process {process} has taken over: draining, {open} connections open");
         systemd::replaced_by(process);
+        let answer = Answer::done(format!("process {process} has taken over"));
+        self.desk.upgrade.answer(&answer);
     }
 
     pub(super) fn end(&mut self, because: &Because, failed: bool) -> Ended {
@@ -96,6 +112,9 @@ impl Plane {
             Because::Stuck(workers) => {
                 error!(?workers, "the drain time is up and workers do not end");
             }
+        }
+        if let Some(socket) = self.control_socket.take() {
+            socket.finish();
         }
         if failed { Ended::Failed } else { Ended::Well }
     }
