@@ -7,6 +7,7 @@ pub mod deadlines;
 pub mod escape;
 pub mod facts;
 pub mod fetch;
+pub mod inform;
 pub mod locals;
 pub mod outcome;
 pub mod params;
@@ -32,6 +33,7 @@ pub use deadlines::{Deadline, Deadlines};
 pub use escape::Escape;
 pub use facts::{Facts, Trace};
 pub use fetch::{Fetch, Fetched, Fetcher};
+pub use inform::Inform;
 pub use locals::{Flush, WorkerLocals};
 pub use outcome::{Outcome, Why};
 pub use params::Params;
@@ -84,6 +86,8 @@ pub struct Exchange<'a> {
     pub facts: Option<Box<Facts>>,
     /// Set while the daemon drains: readiness turns 503.
     pub draining: bool,
+    /// Takes interim responses; `None` if the client's version knows none.
+    pub inform: Option<&'a dyn Inform>,
 }
 
 impl<'a> Exchange<'a> {
@@ -113,6 +117,7 @@ impl<'a> Exchange<'a> {
             upstream: None,
             facts: None,
             draining: false,
+            inform: None,
         }
     }
 
@@ -191,7 +196,7 @@ pub struct UpstreamTrail {
     pub upstream: Rc<str>,
     /// The endpoint of the last try.
     pub endpoint: Rc<str>,
-    /// How many endpoints were tried.
+    /// How often an endpoint was tried.
     pub tries: u32,
     /// From the start of the exchange to the connection being ready.
     pub connected: Option<Duration>,
@@ -199,6 +204,21 @@ pub struct UpstreamTrail {
     pub first_byte: Option<Duration>,
     /// The status the upstream gave.
     pub status: Option<u16>,
+    /// The tries that came to nothing, in order; as many as the route allows.
+    pub failures: Vec<FailedTry>,
+}
+
+/// A try that came to nothing.
+#[derive(Debug, Clone)]
+pub struct FailedTry {
+    /// The endpoint; empty if there was none to try.
+    pub endpoint: Rc<str>,
+    /// Why.
+    pub why: Why,
+    /// The status it gave, if it gave one.
+    pub status: Option<u16>,
+    /// How long it lasted.
+    pub duration: Duration,
 }
 
 /// One kind of work done around a handler.

@@ -133,6 +133,8 @@ whys! {
     UpstreamReset = "upstream_reset",
     /// The endpoint's head broke the grammar or its limits; 502.
     UpstreamBadHead = "upstream_bad_head",
+    /// The endpoint answered with a status for which the route asks another.
+    RetriedStatus = "retried_status",
     /// The request has been passed on by this process before; 508.
     LoopDetected = "loop_detected",
     /// The endpoint's body ended early or broke its framing.

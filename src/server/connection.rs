@@ -1,20 +1,25 @@
 //! One accepted socket: idle without a buffer, busy with one.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tracing::error;
 
 use super::snapshot::Listening;
 use super::worker::{Phase, Worker};
-use crate::exchange::{ConnectionInfo, Deadline, Why};
+use crate::exchange::{ConnectionInfo, Deadline, Inform, Why};
+use crate::http::h1::encode::write_interim_head;
 use crate::http::h1::state::{Event, State};
-use crate::sys::transport::Transport;
+use crate::http::{Headers, StatusCode};
+use crate::sys::transport::{More, Transport};
 
+/// How much of interim responses may wait for a client that does not take them; what comes then
+/// is dropped. One head of hints is of some KiB.
+const INTERIM_MAX: usize = 64 * 1024;
 /// What a read buffer starts with: a head of a browser and a small body fit.
 pub const INPUT_START: usize = 8 * 1024;
 
@@ -38,6 +43,8 @@ pub struct Connection {
     pub input: RefCell<Input>,
     /// How many requests it has carried.
     pub requests: Cell<u64>,
+    /// Interim responses to be written.
+    interim: RefCell<Vec<u8>>,
 }
 
 /// The bytes received and not yet used.
@@ -74,6 +81,7 @@ impl Connection {
             time_limit: Cell::new(None),
             input: RefCell::default(),
             requests: Cell::new(0),
+            interim: RefCell::default(),
             worker,
             listening,
         })
@@ -116,6 +124,32 @@ impl Connection {
         }
     }
 
+    /// Puts an interim response behind those that wait.
+    pub fn push_interim(&self, response: &[u8]) {
+        self.interim.borrow_mut().extend_from_slice(response);
+    }
+
+    /// Writes the interim responses that wait; ready when none does. Nothing else that is to be
+    /// written may wait before them.
+    pub fn poll_interim(&self, cx: &mut Context<'_>) -> Poll<Result<(), Why>> {
+        let mut interim = self.interim.borrow_mut();
+        while !interim.is_empty() {
+            let written = self
+                .transport
+                .poll_write(cx, &[IoSlice::new(&interim)], More::No);
+            match ready!(written) {
+                Ok(count @ 1..) => drop(interim.drain(..count)),
+                Ok(_) | Err(_) => return Poll::Ready(Err(Why::ClientAbort)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes what is still to be written of interim responses.
+    pub fn take_interim(&self) -> Vec<u8> {
+        self.interim.take()
+    }
+
     /// Ready when the client has reset the connection or the drain time is up. `watching` turns
     /// false once there is something else to be read, which hides a reset behind it.
     pub fn poll_gone(&self, watching: &mut bool, cx: &mut Context<'_>) -> Poll<Why> {
@@ -138,6 +172,15 @@ impl Connection {
             return Poll::Ready(Why::DrainTimeout);
         }
         self.read_deadline.poll_past(cx).map(|()| timeout)
+    }
+}
+
+impl Inform for Connection {
+    fn inform(&self, status: StatusCode, headers: &Headers) {
+        let mut interim = self.interim.borrow_mut();
+        if interim.len() < INTERIM_MAX {
+            write_interim_head(&mut interim, status, headers);
+        }
     }
 }
 

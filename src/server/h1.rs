@@ -16,11 +16,11 @@ use super::snapshot::Snapshot;
 use super::worker::Phase;
 use crate::clock;
 use crate::exchange::client::{client_ip, is_trusted};
-use crate::exchange::{BodyStream, Exchange, Outcome, Phases, Response, Why};
+use crate::exchange::{BodyStream, Exchange, Inform, Outcome, Phases, Response, Why};
 use crate::generation::Limits;
 use crate::http::h1::state::{DRAINED_MAX, Event, State, Unread, is_persistent};
 use crate::http::target::Form;
-use crate::http::{Method, RequestHead, StatusCode, name};
+use crate::http::{Method, RequestHead, StatusCode, Version, name};
 
 /// What is read and thrown away behind an error before the connection is closed, so that the
 /// client reads the error and not a reset (RFC 9112 §9.6).
@@ -112,6 +112,7 @@ async fn exchange(
             read: Some(clock::now().saturating_duration_since(started)),
             routed: None,
         },
+        inform: (version == Version::Http11).then_some(&**connection as &dyn Inform),
         ..Exchange::new(head, &connection.info, &connection.worker.locals, started)
     };
     let mut answer = answer(connection, &mut x, &snapshot, refusal, output).await;

@@ -1,7 +1,6 @@
 //! The content of a request, read from its connection when someone asks for it.
 
 use std::cell::Cell;
-use std::io::IoSlice;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -15,7 +14,6 @@ use crate::http::Headers;
 use crate::http::h1::chunked::Decoder;
 use crate::http::h1::error::ParseError;
 use crate::http::h1::framing::Framing;
-use crate::sys::transport::More;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -41,7 +39,8 @@ pub struct RequestBody {
     limit: BodyLimit,
     waited: Duration,
     waiting: Option<Instant>,
-    interim: usize,
+    /// The 100 was put on its way.
+    continued: bool,
 }
 
 #[derive(Debug)]
@@ -67,7 +66,7 @@ impl RequestBody {
             limit: BodyLimit::new(limit),
             waited: Duration::ZERO,
             waiting: None,
-            interim: 0,
+            continued: false,
         })
     }
 
@@ -83,17 +82,12 @@ impl RequestBody {
 
     /// Sends the 100 (Continue) that the client waits for.
     fn poll_continue(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Why>> {
-        while self.progress.expects_continue.get() {
-            let rest = CONTINUE.get(self.interim..).unwrap_or_default();
-            let written = ready!(self.connection.transport.poll_write(
-                cx,
-                &[IoSlice::new(rest)],
-                More::No
-            ));
-            self.interim += written.map_err(|_| Why::ClientAbort)?;
-            self.progress
-                .expects_continue
-                .set(self.interim < CONTINUE.len());
+        if self.progress.expects_continue.get() {
+            if !std::mem::replace(&mut self.continued, true) {
+                self.connection.push_interim(CONTINUE);
+            }
+            ready!(self.connection.poll_interim(cx))?;
+            self.progress.expects_continue.set(false);
         }
         Poll::Ready(Ok(()))
     }

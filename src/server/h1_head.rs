@@ -164,6 +164,10 @@ pub(super) fn prepare(
         expects_continue = head.version != Version::Http10
             && framing != Framing::None
             && connection.input.borrow().is_empty();
+        if !expects_continue {
+            // Whoever reads the field further in shall find that the client waits.
+            head.headers.remove(&name::EXPECT);
+        }
     }
     if head.headers.contains(&name::CONNECTION) {
         remove_hop_by_hop(&mut head.headers);

@@ -56,6 +56,7 @@ pub async fn write(
     response: &mut Response,
     options: &Options<'_>,
 ) -> Sent {
+    output.append(&mut connection.take_interim());
     let body = std::mem::take(&mut response.body);
     let length = framing(response, &body, options);
     let until_close = length == BodyLength::Untold
@@ -181,7 +182,8 @@ pub async fn flush(connection: &Rc<Connection>, output: &mut Vec<u8>) -> Result<
     written
 }
 
-/// Writes what the kernel takes of `output` now; the rest keeps.
+/// Writes what the kernel takes of `output`, and of interim responses behind it, now; the rest
+/// keeps.
 pub fn poll_progress(
     connection: &Connection,
     output: &mut Vec<u8>,
@@ -197,7 +199,10 @@ pub fn poll_progress(
             Poll::Ready(Err(_)) => return Err(Why::ClientAbort),
         }
     }
-    Ok(())
+    match connection.poll_interim(cx) {
+        Poll::Ready(Err(why)) => Err(why),
+        Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+    }
 }
 
 async fn write_bytes(

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use socket2::{SockRef, Socket};
 
 use super::wire::Wire;
@@ -93,6 +94,24 @@ impl Upstream {
             }
         };
         wire.ok().map(Peer)
+    }
+
+    /// The next connection to any of these, and to which; waits for it.
+    #[track_caller]
+    pub(crate) fn accept_any(upstreams: &[&Self]) -> (Peer, usize) {
+        let mut polled: Vec<PollFd<'_>> = upstreams
+            .iter()
+            .map(|upstream| match &upstream.listener {
+                Listener::Tcp(listener) => PollFd::new(listener, PollFlags::IN),
+                Listener::Unix(listener) => PollFd::new(listener, PollFlags::IN),
+            })
+            .collect();
+        let left = left(deadline()).unwrap().try_into().unwrap();
+        poll(&mut polled, Some(&left)).unwrap();
+        let ready = |polled: &PollFd<'_>| !polled.revents().is_empty();
+        let index = polled.iter().position(ready);
+        let index = index.expect("waited in vain for a connection");
+        (upstreams[index].accept(), index)
     }
 
     /// Checks that no connection waits to be accepted.

@@ -181,6 +181,7 @@ fn check_log(template: &str, expected: &str) {
         connected: None,
         first_byte: Some(Duration::from_micros(1_500)),
         status: Some(502),
+        ..UpstreamTrail::default()
     }));
     let outcome = Outcome {
         status: Some(StatusCode::BAD_GATEWAY),

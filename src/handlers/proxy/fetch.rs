@@ -1,28 +1,33 @@
 //! Requests of the server's own: what middleware asks an upstream.
 
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::call::{Call, CallError};
-use super::connect::Connection;
+use super::attempt::{Failure, Sending};
+use super::call::Call;
 use super::endpoint::EndpointId;
-use super::incoming::Incoming;
-use super::outgoing::Outgoing;
+use super::outgoing::{Head, Outgoing};
 use super::pool::Pool;
-use super::request::{body_length, write_asked};
+use super::request::{body_length, own_head};
 use super::response::{Asked, respond};
 use super::upstream::Upstream;
 use super::view::{Affinity, View};
-use super::{ENDPOINTS_TRIED_MAX, Failed, failed};
 use crate::clock;
 use crate::exchange::{
-    BodyStream, Deadlines, Fetch, Fetcher, LocalBoxFuture, Response, Why, WorkerLocals,
+    BodyStream, Deadlines, Fetch, Fetcher, LocalBoxFuture, Response, UpstreamTrail, Why,
+    WorkerLocals,
 };
-use crate::http::RequestHead;
+use crate::http::h1::encode::BodyLength;
+use crate::http::{Method, RequestHead};
+
+/// How many endpoints are tried for one request if they cannot be connected to. A third that
+/// fails says more about the network than about endpoints.
+const ENDPOINTS_TRIED_MAX: usize = 3;
 
 /// Asks this upstream.
 pub fn fetcher(upstream: &Arc<Upstream>) -> Fetcher {
@@ -33,13 +38,15 @@ pub fn fetcher(upstream: &Arc<Upstream>) -> Fetcher {
 struct Asks(Arc<Upstream>);
 
 /// One request of our own on its way.
-struct Errand {
-    upstream: Arc<Upstream>,
-    view: Rc<View>,
-    pool: Rc<Pool>,
-    deadlines: Rc<Deadlines>,
-    request: RequestHead,
-    body: Bytes,
+pub(super) struct Errand {
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) view: Rc<View>,
+    pub(super) pool: Rc<Pool>,
+    pub(super) deadlines: Rc<Deadlines>,
+    pub(super) method: Method,
+    pub(super) head: Head,
+    pub(super) body: Bytes,
+    pub(super) length: BodyLength,
 }
 
 impl Fetch for Asks {
@@ -51,95 +58,89 @@ impl Fetch for Asks {
         timeout: Duration,
     ) -> LocalBoxFuture<'static, Result<Response, Why>> {
         let pool: Rc<Pool> = locals.keep();
+        let given = (!body.is_empty()).then_some(Some(body.len() as u64));
+        let length = body_length(&request, given);
+        let keep_alive = self.0.keep_alive.max_idle > 0;
         let errand = Errand {
             upstream: Arc::clone(&self.0),
             view: pool.view(&self.0, locals),
+            head: own_head(pool.buffers.take(), &request, length, keep_alive),
+            method: request.method,
             pool,
             deadlines: Rc::clone(&locals.deadlines),
-            request,
             body,
+            length,
         };
-        Box::pin(async move {
-            let deadline = errand.deadlines.register();
-            deadline.set(timeout);
-            let answer = deadline.limit(errand.run()).await;
-            answer.unwrap_or(Err(Why::FirstByteTimeout))
-        })
+        Box::pin(errand.run_within(timeout))
     }
 }
 
 impl Errand {
+    /// Asks, and waits no longer than this for the head of the answer.
+    pub(super) async fn run_within(self, timeout: Duration) -> Result<Response, Why> {
+        let deadline = self.deadlines.register();
+        deadline.set(timeout);
+        let answer = deadline.limit(self.run()).await;
+        answer.unwrap_or(Err(Why::FirstByteTimeout))
+    }
+
     /// Tries endpoints until one can be connected to; what it answers is the answer.
     async fn run(&self) -> Result<Response, Why> {
+        let sending = Sending {
+            view: &self.view,
+            pool: &self.pool,
+            deadlines: &self.deadlines,
+            timeouts: self.upstream.timeouts,
+            per_try: None,
+            affinity: Affinity::default(),
+            idempotent: self.method.is_idempotent(),
+            started: clock::now(),
+            inform: None,
+            trying: Cell::new(None),
+        };
+        let mut trail = UpstreamTrail::default();
+        let trail = RefCell::new(&mut trail);
         let mut tried = SmallVec::<[EndpointId; ENDPOINTS_TRIED_MAX]>::new();
         let mut failed = Why::NoEndpoint;
-        let repeatable = self.request.method.is_idempotent();
-        let affinity = Affinity::default();
         while tried.len() < ENDPOINTS_TRIED_MAX {
-            let leased = self.view.lease(&affinity, &tried, repeatable);
-            let refused = match leased.await {
-                Ok(connection) => match self.ask(connection).await {
-                    Err(Failed::Connect(refused)) => refused,
-                    Err(Failed::Upstream(why) | Failed::Client(why)) => return Err(why),
-                    Ok(response) => return Ok(response),
-                },
-                Err(refused) => refused,
-            };
-            if refused.endpoint.is_some() || tried.is_empty() {
-                failed = refused.why;
+            let attempted = sending.attempt(&trail, &tried, self.outgoing()).await;
+            match attempted.outcome {
+                Ok(call) => return self.answered(call, attempted.began),
+                Err(Failure::Refused(why)) => failed = why,
+                Err(Failure::Unavailable(why)) if tried.is_empty() => return Err(why),
+                Err(Failure::Unavailable(_)) => break,
+                Err(failure) => return Err(failure.why()),
             }
-            let Some(endpoint) = refused.endpoint else {
-                break;
-            };
-            tried.push(endpoint.id);
+            tried.extend(attempted.endpoint.map(|endpoint| endpoint.id));
         }
         Err(failed)
     }
 
-    /// Asks one endpoint, once more on a new connection if a kept one had ended meanwhile.
-    async fn ask(&self, mut connection: Connection) -> Result<Response, Failed> {
-        loop {
-            let began = clock::now();
-            let outgoing = self.outgoing(connection.lease.authority());
-            let incoming = Incoming::new(self.pool.buffers.take());
-            let mut call = Call::new(connection, outgoing, incoming);
-            let answer = call.answer(&self.upstream.timeouts).await;
-            let stale = call.connection.reused && self.request.method.is_idempotent();
-            if stale && answer == Err(CallError::Unanswered) {
-                connection = call.connection.renew().await.map_err(Failed::Connect)?;
-                continue;
-            }
-            let witness = call.connection.lease.witness();
-            let status = call.incoming.head.status;
-            let answered = answer.and_then(|()| self.answered(call));
-            return match answered {
-                Ok(response) => {
-                    witness.answered(status, clock::now().saturating_duration_since(began));
-                    Ok(response)
-                }
-                Err(error) => Err(failed(&witness, error)),
-            };
-        }
+    fn outgoing(&self) -> Outgoing {
+        let given = (!self.body.is_empty()).then(|| self.body.clone());
+        let body = given.map(|body| Box::new(body) as Box<dyn BodyStream>);
+        Outgoing::new(self.head.clone(), body, self.length)
     }
 
-    fn outgoing(&self, authority: &str) -> Outgoing {
-        let given = (!self.body.is_empty()).then_some(&self.body);
-        let length = body_length(&self.request, given.map(|body| Some(body.len() as u64)));
-        let mut head = self.pool.buffers.take();
-        let keep_alive = self.upstream.keep_alive.max_idle > 0;
-        write_asked(&mut head, &self.request, authority, length, keep_alive);
-        let body = given.map(|body| Box::new(body.clone()) as Box<dyn BodyStream>);
-        Outgoing::new(head, body, length)
-    }
-
-    fn answered(&self, call: Call) -> Result<Response, CallError> {
+    fn answered(&self, call: Call, began: Instant) -> Result<Response, Why> {
+        let witness = call.connection.lease.witness();
+        let status = call.incoming.head.status;
+        let request = RequestHead {
+            method: self.method.clone(),
+            ..RequestHead::default()
+        };
         let asked = Asked {
-            request: &self.request,
+            request: &request,
             upstream: &self.upstream,
             upgrade: false,
             pool: Rc::clone(&self.pool),
         };
-        respond(call, asked).map_err(CallError::BadHead)
+        let answer = respond(call, asked);
+        match &answer {
+            Ok(_) => witness.answered(status, clock::now().saturating_duration_since(began)),
+            Err(error) => witness.failed(Why::UpstreamBadHead, error.reason()),
+        }
+        answer.map_err(|_| Why::UpstreamBadHead)
     }
 }
 
@@ -154,7 +155,7 @@ mod tests {
     use crate::exchange::testing::{TestRequest, block_on};
     use crate::handlers::UPSTREAM;
     use crate::handlers::proxy::via::write_request_via;
-    use crate::http::{Method, Version, name};
+    use crate::http::{Version, name};
 
     fn upstream(address: &str) -> Arc<Upstream> {
         let text = format!("servers = [\"{address}\"]");

@@ -31,6 +31,15 @@ pub(super) struct Incoming {
     pub(super) head: ResponseHead,
 }
 
+/// What head has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Head {
+    /// A 1xx other than 101: there is more to come.
+    Interim,
+    /// That of the answer, or of a 101.
+    Final,
+}
+
 /// Why there is no head.
 #[derive(Debug)]
 pub(super) enum HeadError {
@@ -54,16 +63,17 @@ impl Incoming {
         }
     }
 
-    /// Reads until the head of a final response, or of a 101, is complete. Other interim
-    /// responses are dropped: there is no way yet to pass them on.
+    /// Reads until a head is complete. Interim ones are to be asked past; there are only so many.
     pub(super) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         transport: &Transport,
-    ) -> Poll<Result<(), HeadError>> {
+    ) -> Poll<Result<Head, HeadError>> {
         loop {
-            if self.start < self.buffer.len() && self.parse().map_err(HeadError::Bad)? {
-                return Poll::Ready(Ok(()));
+            if self.start < self.buffer.len()
+                && let Some(head) = self.parse().map_err(HeadError::Bad)?
+            {
+                return Poll::Ready(Ok(head));
             }
             if self.buffer.len() == self.buffer.capacity() {
                 // Bounded by the limits of the parser.
@@ -86,24 +96,23 @@ impl Incoming {
         self.buffer
     }
 
-    fn parse(&mut self) -> Result<bool, ParseError> {
-        loop {
-            let rest = self.buffer.get(self.start..).unwrap_or_default();
-            let Some(length) = self.parser.parse(rest, &LIMITS, &mut self.head)? else {
-                return Ok(false);
-            };
-            self.start += length;
-            let status = self.head.status;
-            if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
-                return Ok(true);
-            }
-            if self.interims == INTERIMS_MAX {
-                return Err(ParseError::FieldsTooLarge);
-            }
-            self.interims += 1;
-            self.buffer.drain(..self.start);
-            self.start = 0;
+    fn parse(&mut self) -> Result<Option<Head>, ParseError> {
+        let rest = self.buffer.get(self.start..).unwrap_or_default();
+        let Some(length) = self.parser.parse(rest, &LIMITS, &mut self.head)? else {
+            return Ok(None);
+        };
+        self.start += length;
+        let status = self.head.status;
+        if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Some(Head::Final));
         }
+        if self.interims == INTERIMS_MAX {
+            return Err(ParseError::FieldsTooLarge);
+        }
+        self.interims += 1;
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        Ok(Some(Head::Interim))
     }
 
     fn broken(&self) -> HeadError {

@@ -21,7 +21,7 @@ pub(super) struct Lease {
 #[derive(Debug, Clone)]
 pub(super) struct Witness {
     view: Rc<View>,
-    endpoint: Rc<EndpointView>,
+    pub(super) endpoint: Rc<EndpointView>,
 }
 
 impl Lease {

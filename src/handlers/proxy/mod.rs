@@ -13,10 +13,13 @@
 //! A connection goes back to the pool only at the clean end of an answer, with nothing left on
 //! it in either direction. In every other case it is dropped, and dropping closes it.
 
+mod attempt;
 mod balance;
 mod body;
+mod budget;
 mod buffers;
 mod call;
+mod chance;
 mod check;
 mod connect;
 mod edits;
@@ -27,75 +30,58 @@ mod incoming;
 mod lease;
 mod moved;
 mod outgoing;
+mod passage;
 mod pool;
+mod replay;
 mod request;
 mod response;
+mod retry;
 mod settings;
+mod tally;
 mod tunnel;
 mod upstream;
 mod upstream_settings;
 mod via;
 mod view;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use self::call::{Call, CallError};
-use self::connect::Connection;
-use self::endpoint::EndpointId;
-use self::incoming::Incoming;
-use self::lease::Witness;
-use self::moved::translate;
-use self::outgoing::Outgoing;
+use self::attempt::{Failure, Sending};
+use self::budget::{Budget, Budgets};
+use self::outgoing::{Head, Outgoing};
+use self::passage::{Passage, Spare, SpareBody};
 use self::pool::Pool;
-use self::request::{Outward, body_length, may_upgrade, write_head};
-use self::response::{Asked, respond};
+use self::replay::{Again, Record};
+use self::request::{Outward, body_length, head, may_upgrade};
+use self::retry::Retry;
 use self::settings::Rewriting;
+use self::tally::Tally;
 use self::via::is_loop;
-use self::view::{Refused, View};
+use self::view::View;
 use crate::clock;
-use crate::exchange::{Exchange, Response, UpstreamTrail, Why};
-use crate::http::StatusCode;
+use crate::exchange::{BodyStream, Exchange, Response, UpstreamTrail, Why};
 use crate::http::h1::encode::BodyLength;
+use crate::http::{StatusCode, name};
 
 pub use fetch::fetcher;
 pub(super) use settings::KIND;
 pub use upstream::Upstream;
 pub use upstream_settings::UPSTREAM;
 
-/// How many endpoints are tried for one request if they cannot be connected to. A third that
-/// fails says more about the network than about endpoints.
-const ENDPOINTS_TRIED_MAX: usize = 3;
-
 /// Passes requests on to an upstream.
 #[derive(Debug)]
 pub struct Proxy {
     upstream: Arc<Upstream>,
     rewriting: Rewriting,
-}
-
-/// One request on its way through.
-struct Passage<'p> {
-    proxy: &'p Proxy,
-    view: Rc<View>,
-    pool: Rc<Pool>,
-    length: BodyLength,
-    upgrade: bool,
-    /// Taken from try to try.
-    outgoing: Option<Outgoing>,
-}
-
-/// Why a try came to nothing.
-enum Failed {
-    /// No connection: another endpoint may be tried.
-    Connect(Refused),
-    /// The client's body broke off.
-    Client(Why),
-    /// It is not safe, or of no use, to try again.
-    Upstream(Why),
+    retry: Retry,
+    /// How long the first try of a request may be alone before another is made beside it.
+    hedge: Option<Duration>,
+    tally: Tally,
 }
 
 impl Proxy {
@@ -112,22 +98,91 @@ impl Proxy {
         }));
         let body = x.body.take();
         let length = body_length(x.request, body.as_ref().map(|body| body.length()));
-        let upgrade = may_upgrade(x.request, body.is_some());
+        let outward = Outward {
+            rewriting: &self.rewriting,
+            body: length,
+            upgrade: may_upgrade(x.request, body.is_some()),
+            expects: body.is_some() && x.request.headers.contains(&name::EXPECT),
+            keep_alive: self.upstream.keep_alive.max_idle > 0,
+        };
+        let head = head(pool.buffers.take(), x, &outward);
+        let (outgoing, spare) = self.outgoing(head, body, length, outward.expects);
         let mut passage = Passage {
-            proxy: self,
-            pool,
-            view,
-            length,
-            upgrade,
-            outgoing: Some(Outgoing::new(Vec::new(), body, length)),
+            upstream: &self.upstream,
+            sending: Sending {
+                view: &view,
+                pool: &pool,
+                deadlines: &x.locals.deadlines,
+                timeouts: self.upstream.timeouts,
+                per_try: self.retry.per_try,
+                affinity: view.affinity(x),
+                idempotent: x.request.method.is_idempotent(),
+                started: x.started,
+                inform: x.inform,
+                trying: Cell::new(None),
+            },
+            rewriting: &self.rewriting,
+            retry: &self.retry,
+            hedge: self.hedge,
+            budget: self.budget(x, &view),
+            chance: x.locals.keep(),
+            tally: &self.tally,
+            worker: x.locals.worker,
+            upgrade: outward.upgrade,
+            outgoing: Some(outgoing),
+            spare,
+            tried: SmallVec::new(),
         };
         match passage.pass(x).await {
             Ok(response) => response,
-            Err(Failed::Client(why)) => Response::error(StatusCode::BAD_REQUEST, why).closing(),
-            Err(Failed::Connect(Refused { why, .. }) | Failed::Upstream(why)) => {
+            Err(Failure::Client(why)) => Response::error(StatusCode::BAD_REQUEST, why).closing(),
+            Err(failure) => {
+                let why = failure.why();
                 Response::error(status_of(why), why)
             }
         }
+    }
+
+    /// The request as it goes out first, and what it is made of anew if it must be.
+    fn outgoing(
+        &self,
+        head: Head,
+        body: Option<Box<dyn BodyStream>>,
+        length: BodyLength,
+        expects: bool,
+    ) -> (Outgoing, Option<Spare>) {
+        let spares = self.retry.budget.is_some() || self.hedge.is_some();
+        let kept = spares.then(|| head.clone());
+        let has_body = body.is_some();
+        let (mut outgoing, body) = match body {
+            Some(body) if self.retry.body > 0 => {
+                let again: Rc<dyn Again> = Rc::new(Record::new(body, self.retry.body));
+                let outgoing = Outgoing::again(head, Rc::clone(&again), length);
+                (outgoing, SpareBody::Again(again))
+            }
+            body => {
+                let left = if has_body {
+                    SpareBody::Gone
+                } else {
+                    SpareBody::None
+                };
+                (Outgoing::new(head, body, length), left)
+            }
+        };
+        if expects {
+            outgoing.hold();
+        }
+        let spare = kept.map(|head| Spare { head, length, body });
+        (outgoing, spare)
+    }
+
+    /// What retries of this upstream are counted against, if they are.
+    fn budget(&self, x: &Exchange<'_>, view: &Rc<View>) -> Option<Rc<Budget>> {
+        self.retry.budget?;
+        let budgets: Rc<Budgets> = x.locals.keep();
+        let budget = budgets.of(view);
+        budget.request(clock::now());
+        Some(budget)
     }
 }
 
@@ -140,174 +195,4 @@ const fn status_of(why: Why) -> StatusCode {
         }
         _ => StatusCode::BAD_GATEWAY,
     }
-}
-
-impl Passage<'_> {
-    /// Tries endpoints until one answers, or the failure is not one that another could mend.
-    async fn pass(&mut self, x: &mut Exchange<'_>) -> Result<Response, Failed> {
-        let mut tried = SmallVec::<[EndpointId; ENDPOINTS_TRIED_MAX]>::new();
-        let mut failed = Why::NoEndpoint;
-        let view = Rc::clone(&self.view);
-        let affinity = view.affinity(x);
-        while tried.len() < ENDPOINTS_TRIED_MAX {
-            let repeatable = self.is_repeatable(x);
-            let refused = match view.lease(&affinity, &tried, repeatable).await {
-                Ok(connection) => {
-                    note_try(x, connection.lease.name());
-                    match self.try_connection(x, connection).await {
-                        Err(Failed::Connect(refused)) => refused,
-                        done => return done,
-                    }
-                }
-                Err(refused) => {
-                    if let Some(endpoint) = &refused.endpoint {
-                        note_try(x, &endpoint.name);
-                    }
-                    refused
-                }
-            };
-            // Why the last one failed says more than that none is left.
-            if refused.endpoint.is_some() || tried.is_empty() {
-                failed = refused.why;
-            }
-            let Some(endpoint) = refused.endpoint else {
-                break;
-            };
-            tried.push(endpoint.id);
-        }
-        Err(Failed::Upstream(failed))
-    }
-
-    /// Tries one endpoint: on the connection that was given, and once more on a new one if that
-    /// was a kept one, had ended meanwhile, and the request can be sent again.
-    async fn try_connection(
-        &mut self,
-        x: &mut Exchange<'_>,
-        mut connection: Connection,
-    ) -> Result<Response, Failed> {
-        loop {
-            let began = clock::now();
-            let mut call = self.call(x, connection);
-            let result = call.answer(&self.proxy.upstream.timeouts).await;
-            if call.connection.reused && Self::is_stale(x, &call, result) {
-                let ended = self.take_back(call);
-                connection = ended.renew().await.map_err(Failed::Connect)?;
-                continue;
-            }
-            return match result {
-                Ok(()) => self.answered(x, call, began),
-                Err(error) => Err(failed(&call.connection.lease.witness(), error)),
-            };
-        }
-    }
-
-    /// Puts the request on a connection.
-    fn call(&mut self, x: &mut Exchange<'_>, connection: Connection) -> Call {
-        let elapsed = x.elapsed();
-        trail(x, |trail| trail.connected = Some(elapsed));
-        let upstream = &self.proxy.upstream;
-        let buffers = &self.pool.buffers;
-        let mut outgoing = self
-            .outgoing
-            .take()
-            .unwrap_or_else(|| Outgoing::new(Vec::new(), None, self.length));
-        let mut head = outgoing.take_head();
-        if head.capacity() == 0 {
-            head = buffers.take();
-        }
-        head.clear();
-        let outward = Outward {
-            rewriting: &self.proxy.rewriting,
-            authority: connection.lease.authority(),
-            body: self.length,
-            upgrade: self.upgrade,
-            keep_alive: upstream.keep_alive.max_idle > 0,
-        };
-        write_head(&mut head, x, &outward);
-        outgoing.head = head;
-        Call::new(connection, outgoing, Incoming::new(buffers.take()))
-    }
-
-    /// Whether the request may be sent a second time without asking anyone.
-    fn is_repeatable(&self, x: &Exchange<'_>) -> bool {
-        let has_body = self.outgoing.as_ref().is_some_and(Outgoing::has_body);
-        x.request.method.is_idempotent() && !has_body
-    }
-
-    /// Whether a kept connection had ended before the request came, as far as one can tell, and
-    /// the request may be sent again (RFC 9110 §9.2.2).
-    fn is_stale(x: &Exchange<'_>, call: &Call, result: Result<(), CallError>) -> bool {
-        let repeatable = x.request.method.is_idempotent() && !call.outgoing.has_body();
-        let again = repeatable || call.outgoing.is_unsent();
-        match result {
-            Err(CallError::Unanswered) => again,
-            // Said to an idle connection, and crossed by our request.
-            Ok(()) => repeatable && call.incoming.head.status == StatusCode::REQUEST_TIMEOUT,
-            Err(_) => false,
-        }
-    }
-
-    /// Takes back what the next try needs of one that failed; the connection that had ended.
-    fn take_back(&mut self, call: Call) -> Connection {
-        let Call {
-            connection,
-            mut outgoing,
-            incoming,
-            ..
-        } = call;
-        outgoing.rewind();
-        self.outgoing = Some(outgoing);
-        self.pool.buffers.give(incoming.into_buffer());
-        connection
-    }
-
-    fn answered(
-        &self,
-        x: &mut Exchange<'_>,
-        call: Call,
-        began: Instant,
-    ) -> Result<Response, Failed> {
-        let (elapsed, status) = (x.elapsed(), call.incoming.head.status);
-        trail(x, |trail| {
-            trail.first_byte = Some(elapsed);
-            trail.status = Some(status.code());
-        });
-        let witness = call.connection.lease.witness();
-        let asked = Asked {
-            request: x.request,
-            upstream: &self.proxy.upstream,
-            upgrade: self.upgrade,
-            pool: Rc::clone(&self.pool),
-        };
-        let mut response =
-            respond(call, asked).map_err(|error| failed(&witness, CallError::BadHead(error)))?;
-        witness.answered(status, clock::now().saturating_duration_since(began));
-        let rewriting = &self.proxy.rewriting;
-        translate(&mut response.headers, x, rewriting, witness.authority());
-        rewriting.answers.fields.apply(&mut response.headers, x);
-        Ok(response)
-    }
-}
-
-/// What a failed call comes to; the endpoint is told.
-fn failed(witness: &Witness, error: CallError) -> Failed {
-    let (why, reason) = match error {
-        CallError::Client(why) => return Failed::Client(why),
-        CallError::Unanswered => (Why::UpstreamReset, "closed without an answer"),
-        CallError::BadHead(error) => (Why::UpstreamBadHead, error.reason()),
-        CallError::Upstream(why) => (why, "did not answer"),
-    };
-    witness.failed(why, reason);
-    Failed::Upstream(why)
-}
-
-fn note_try(x: &mut Exchange<'_>, endpoint: &Rc<str>) {
-    trail(x, |trail| {
-        trail.tries += 1;
-        trail.endpoint = Rc::clone(endpoint);
-    });
-}
-
-fn trail(x: &mut Exchange<'_>, change: impl FnOnce(&mut UpstreamTrail)) {
-    change(x.upstream.get_or_insert_default());
 }

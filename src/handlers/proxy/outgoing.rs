@@ -1,11 +1,14 @@
 //! What goes out on a connection to an upstream: a head, then the client's body as it comes.
 
 use std::io::IoSlice;
+use std::ops::Range;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use smallvec::SmallVec;
 
+use super::replay::Again;
 use crate::exchange::{BodyStream, Why};
 use crate::http::h1::chunked::{CHUNK_END, write_chunk_head, write_last};
 use crate::http::h1::encode::BodyLength;
@@ -15,17 +18,32 @@ use crate::sys::transport::{More, Transport};
 #[derive(Debug)]
 pub(super) struct Outgoing {
     /// The head, kept until the answer has come: it may have to be sent again.
-    pub(super) head: Vec<u8>,
+    head: Head,
     /// How much of the head has been sent.
     head_sent: usize,
     piece: Piece,
     body: Option<Box<dyn BodyStream>>,
+    /// Gives the body once more.
+    again: Option<Rc<dyn Again>>,
+    /// What is still to come of the body.
     length: BodyLength,
+    /// What the head says of it.
+    told: BodyLength,
     has_body: bool,
+    /// The body waits for a 100 (Continue).
+    holding: bool,
     /// Whether any of the body has been sent: then it cannot be sent again.
     body_sent: bool,
     /// How many bytes have been sent in all.
     sent: u64,
+}
+
+/// A head as it goes out.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Head {
+    pub(super) bytes: Vec<u8>,
+    /// Where the authority of the endpoint stands, if that is told.
+    pub(super) host: Option<Range<usize>>,
 }
 
 /// A piece of the body with its chunk framing, or the end of a chunked body.
@@ -54,29 +72,61 @@ pub(super) enum Waits {
     Client,
     /// For the upstream to take what there is.
     Upstream,
+    /// For the upstream to want the body.
+    Continue,
 }
 
 impl Outgoing {
-    pub(super) fn new(
-        head: Vec<u8>,
-        body: Option<Box<dyn BodyStream>>,
-        length: BodyLength,
-    ) -> Self {
+    pub(super) fn new(head: Head, body: Option<Box<dyn BodyStream>>, length: BodyLength) -> Self {
         Self {
             head,
             head_sent: 0,
             piece: Piece::default(),
             has_body: body.is_some(),
             body,
+            again: None,
             length,
+            told: length,
+            holding: false,
             body_sent: false,
             sent: 0,
         }
     }
 
+    /// A request whose body can be had again.
+    pub(super) fn again(head: Head, again: Rc<dyn Again>, length: BodyLength) -> Self {
+        let mut outgoing = Self::new(head, again.reader(), length);
+        outgoing.again = Some(again);
+        outgoing
+    }
+
+    /// Addresses the head to an endpoint, where it names it.
+    pub(super) fn address(&mut self, authority: &str) {
+        if let Some(host) = &mut self.head.host {
+            let start = host.start;
+            drop(self.head.bytes.splice(host.clone(), authority.bytes()));
+            *host = start..start + authority.len();
+        }
+    }
+
+    /// Has the body wait for [`Self::proceed`].
+    pub(super) const fn hold(&mut self) {
+        self.holding = self.body.is_some();
+    }
+
+    /// Whether the body waits.
+    pub(super) const fn is_holding(&self) -> bool {
+        self.holding
+    }
+
+    /// The body waits no longer.
+    pub(super) const fn proceed(&mut self) {
+        self.holding = false;
+    }
+
     /// Whether all that was sent so far could be sent once more on another connection.
-    pub(super) const fn is_replayable(&self) -> bool {
-        !self.body_sent
+    pub(super) fn is_replayable(&self) -> bool {
+        !self.body_sent || self.again.as_ref().is_some_and(|again| again.is_whole())
     }
 
     /// Whether nothing was sent.
@@ -99,17 +149,25 @@ impl Outgoing {
     pub(super) fn rewind(&mut self) {
         debug_assert!(self.is_replayable(), "what was sent of a body is gone");
         self.head_sent = 0;
+        if self.body_sent
+            && let Some(again) = &self.again
+        {
+            self.body = again.reader();
+            self.piece = Piece::default();
+            self.length = self.told;
+            self.body_sent = false;
+        }
     }
 
     /// Whether all has been sent.
     pub(super) fn is_done(&self) -> bool {
-        self.head_sent == self.head.len() && self.piece.is_empty() && self.body.is_none()
+        self.head_sent == self.head.bytes.len() && self.piece.is_empty() && self.body.is_none()
     }
 
     /// Gives the head's buffer back: nothing will be sent again.
     pub(super) fn take_head(&mut self) -> Vec<u8> {
         self.head_sent = 0;
-        std::mem::take(&mut self.head)
+        std::mem::take(&mut self.head).bytes
     }
 
     /// Sends until all is sent. The first of the body goes out with the head if it is there.
@@ -121,16 +179,20 @@ impl Outgoing {
         waits: &mut Waits,
     ) -> Poll<Result<(), SendError>> {
         loop {
-            let mut starved = false;
-            if self.piece.is_empty() && self.body.is_some() {
+            let mut starved = self.holding;
+            if self.piece.is_empty() && self.body.is_some() && !self.holding {
                 match self.poll_body(cx) {
                     Poll::Ready(result) => result?,
                     Poll::Pending => starved = true,
                 }
             }
-            if self.head_sent == self.head.len() && self.piece.is_empty() {
+            if self.head_sent == self.head.bytes.len() && self.piece.is_empty() {
                 if self.body.is_none() {
                     return Poll::Ready(Ok(()));
+                }
+                if self.holding {
+                    *waits = Waits::Continue;
+                    return Poll::Pending;
                 }
                 if self.length == BodyLength::Length(0) {
                     // All that was announced has been sent; its end may still be under way.
@@ -190,7 +252,7 @@ impl Outgoing {
         cx: &mut Context<'_>,
         transport: &Transport,
     ) -> Poll<Result<(), SendError>> {
-        let head = self.head.get(self.head_sent..).unwrap_or_default();
+        let head = self.head.bytes.get(self.head_sent..).unwrap_or_default();
         let head_left = head.len();
         let parts = [head, &self.piece.before, &self.piece.data, self.piece.after];
         let slices: SmallVec<[IoSlice<'_>; 4]> = parts

@@ -1,9 +1,11 @@
 //! The head that goes out to an upstream: what is kept of the client's, what is said anew.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::edits::Edits;
 use super::forwarded::{write_forwarded, write_standard};
+use super::outgoing::Head;
 use super::settings::{HostPolicy, Rewriting};
 use super::via::write_request_via;
 use crate::exchange::Exchange;
@@ -15,11 +17,11 @@ use crate::http::{Headers, Method, RequestHead, Version, name};
 #[derive(Debug)]
 pub(super) struct Outward<'a> {
     pub(super) rewriting: &'a Rewriting,
-    /// The address of the endpoint, for `Host`.
-    pub(super) authority: &'a str,
     pub(super) body: BodyLength,
     /// The client asks to leave HTTP, and may.
     pub(super) upgrade: bool,
+    /// The client waits for a 100 (Continue) before it sends content.
+    pub(super) expects: bool,
     /// The connection will be kept.
     pub(super) keep_alive: bool,
 }
@@ -37,77 +39,82 @@ enum Fate {
     Trailer,
 }
 
-/// Writes the request head.
-pub(super) fn write_head(out: &mut Vec<u8>, x: &Exchange<'_>, outward: &Outward<'_>) {
+/// The request head, written into this buffer.
+pub(super) fn head(mut out: Vec<u8>, x: &Exchange<'_>, outward: &Outward<'_>) -> Head {
     let request = &*x.request;
+    let rewriting = outward.rewriting;
     out.extend_from_slice(request.method.as_str().as_bytes());
     out.push(b' ');
-    let Rewriting {
-        strip_prefix,
-        add_prefix,
-        ..
-    } = outward.rewriting;
-    write_target(out, request, strip_prefix, add_prefix);
+    write_target(
+        &mut out,
+        request,
+        &rewriting.strip_prefix,
+        &rewriting.add_prefix,
+    );
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    let host = told_host(outward.rewriting, request, outward.authority);
-    write_field(out, b"Host", host.as_bytes());
-    let edits = &outward.rewriting.request_fields;
-    write_kept(out, &request.headers, outward.body, edits);
-    write_forwarded(out, x, outward.rewriting.forwarded);
-    write_standard(out, x, outward.rewriting.standard);
-    edits.write(out, x);
-    write_request_via(out, request.version);
-    write_connection(out, &request.headers, outward);
-    write_framing(out, outward.body);
+    let host = write_host(&mut out, told_host(rewriting, request));
+    write_kept(
+        &mut out,
+        &request.headers,
+        outward.body,
+        &rewriting.request_fields,
+    );
+    write_forwarded(&mut out, x, rewriting.forwarded);
+    write_standard(&mut out, x, rewriting.standard);
+    rewriting.request_fields.write(&mut out, x);
+    write_request_via(&mut out, request.version);
+    if outward.expects {
+        write_field(&mut out, b"Expect", b"100-continue");
+    }
+    write_connection(&mut out, &request.headers, outward);
+    write_framing(&mut out, outward.body);
     out.extend_from_slice(b"\r\n");
+    Head { bytes: out, host }
 }
 
-/// What the upstream is told in `Host`.
-pub(super) fn told_host<'h>(
-    rewriting: &'h Rewriting,
-    request: &'h RequestHead,
-    endpoint: &'h str,
-) -> &'h str {
-    let asked_for = request.authority();
+/// Writes `Host`; where the authority of the endpoint will stand, if that is what is told.
+fn write_host(out: &mut Vec<u8>, told: Option<&str>) -> Option<Range<usize>> {
+    write_field(out, b"Host", told.unwrap_or_default().as_bytes());
+    let end = out.len() - 2;
+    told.is_none().then_some(end..end)
+}
+
+/// What the upstream is told in `Host`; `None` if that is the authority of the endpoint.
+pub(super) fn told_host<'h>(rewriting: &'h Rewriting, request: &'h RequestHead) -> Option<&'h str> {
     match &rewriting.host {
-        HostPolicy::Preserve if !asked_for.is_empty() => asked_for,
-        HostPolicy::Preserve | HostPolicy::Upstream => endpoint,
-        HostPolicy::Fixed(host) => host,
+        HostPolicy::Preserve => Some(request.authority()).filter(|host| !host.is_empty()),
+        HostPolicy::Upstream => None,
+        HostPolicy::Fixed(host) => Some(host),
     }
 }
 
-/// Writes the head of a request of the server's own, its fields as they are but for those about
-/// the connection and the framing.
-pub(super) fn write_asked(
-    out: &mut Vec<u8>,
+/// The head of a request of the server's own, its fields as they are but for those about the
+/// connection and the framing.
+pub(super) fn own_head(
+    mut out: Vec<u8>,
     request: &RequestHead,
-    authority: &str,
     body: BodyLength,
     keep_alive: bool,
-) {
+) -> Head {
     out.extend_from_slice(request.method.as_str().as_bytes());
     out.push(b' ');
-    write_target(out, request, "", "");
+    write_target(&mut out, request, "", "");
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    let asked_for = request.authority();
-    let host = if asked_for.is_empty() {
-        authority
-    } else {
-        asked_for
-    };
-    write_field(out, b"Host", host.as_bytes());
+    let asked_for = Some(request.authority()).filter(|host| !host.is_empty());
+    let host = write_host(&mut out, asked_for);
     for (name, value) in request.headers.iter() {
         if matches!(fate(name), Fate::Kept | Fate::Forwarded) {
-            write_field(out, name, value);
+            write_field(&mut out, name, value);
         }
     }
     // Who asks itself shall notice.
-    write_request_via(out, request.version);
+    write_request_via(&mut out, request.version);
     if !keep_alive {
-        write_field(out, b"Connection", b"close");
+        write_field(&mut out, b"Connection", b"close");
     }
-    write_framing(out, body);
+    write_framing(&mut out, body);
     out.extend_from_slice(b"\r\n");
+    Head { bytes: out, host }
 }
 
 /// Whether the client asks to leave HTTP for something else, and may: HTTP/2 in the clear would

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
@@ -11,8 +12,12 @@ use super::Proxy;
 use super::edits::{self, Edits};
 use super::forwarded::{ForwardedPolicy, StandardPolicy};
 use super::moved::{Domain, Places};
+use super::retry::{self, Retry};
+use super::tally::Tally;
 use super::upstream::Upstream;
-use crate::build::{BuildContext, Kind, ParseContext, Problem, Section, Settings, Span, keys};
+use crate::build::{
+    BuildContext, HumanDuration, Kind, ParseContext, Problem, Section, Settings, Span, keys,
+};
 use crate::handlers::Handler;
 use crate::http::authority::is_host;
 
@@ -30,8 +35,17 @@ rfc7239 = "extend"        # Forwarded, if a trusted proxy wrote one; or "append"
 locations = "rewrite"     # Location in the client's terms; or "keep"
 cookie_paths = "rewrite"  # the same for the Path of Set-Cookie
 cookie_domain = "keep"    # or "remove", or a name
+hedge_after = "50ms"      # a second try beside a slow one; where twice is as good as once
 request_headers = { set = { X-Real-IP = "{client.ip}" }, remove = ["X-Debug"] }
 response_headers = { add = { X-Served-By = "{route.name}" }, remove = ["X-Powered-By"] }
+[retry]
+tries = 3                                     # the first included
+on = ["connect", "reset", "timeout", 503]     # and "bad_head"
+per_try_timeout = "5s"                        # to the head of the answer
+backoff = "25ms"                              # doubled each time, less a part by chance
+backoff_max = "1s"
+budget = "20%"                                # of the upstream's requests
+body = "64KiB"                                # kept of a body, to be sent again
 "#,
     keys: keys! {
         "upstream": "name", "which [upstream.NAME] is asked";
@@ -44,6 +58,22 @@ response_headers = { add = { X-Served-By = "{route.name}" }, remove = ["X-Powere
             "X-Forwarded-*: `append` to what a trusted proxy wrote, `replace` it, or `off`";
         "rfc7239": "word" = "(as `forwarded`)",
             "Forwarded: `extend` what a trusted proxy wrote, or `append`, `replace`, `off`";
+        "retry": "table" = "(connect elsewhere)", "when a request is tried again";
+        "retry.tries": "number" = "3", "how often a request is tried at most, the first included";
+        "retry.on": "list of words and statuses" = r#"["connect", "reset"]"#,
+            "what is tried again if that is safe: `connect`, `reset`, `timeout`, `bad_head`; and \
+             statuses, for which it is taken to be";
+        "retry.per_try_timeout": "duration" = "(none)",
+            "how long one try may take to the head of its answer";
+        "retry.backoff": "duration" = r#""25ms""#,
+            "the pause before the second try; doubled for each, and shortened by chance";
+        "retry.backoff_max": "duration" = r#""1s""#, "no pause is longer";
+        "retry.budget": "percentage" = r#""20%""#,
+            "which share of the upstream's requests retries may be, beside one a second";
+        "retry.body": "size" = r#""0""#, "how much of a body is kept to be sent again";
+        "hedge_after": "duration" = "(never)",
+            "when a second try is begun beside one not yet answered, if its method is idempotent \
+             and it has no body";
         "locations": "word" = r#""rewrite""#,
             "Location and Content-Location: `rewrite` in the client's terms, or `keep`";
         "cookie_paths": "word" = r#""rewrite""#, "the Path of Set-Cookie, likewise";
@@ -77,6 +107,10 @@ struct Written {
     forwarded: ForwardedPolicy,
     #[serde(default)]
     rfc7239: Option<StandardPolicy>,
+    #[serde(default)]
+    retry: Option<retry::Written>,
+    #[serde(default)]
+    hedge_after: Option<Spanned<HumanDuration>>,
     #[serde(default)]
     locations: Places,
     #[serde(default)]
@@ -131,6 +165,8 @@ struct ProxySettings {
     upstream: Arc<str>,
     at: Span,
     rewriting: Rewriting,
+    retry: Retry,
+    hedge: Option<Duration>,
 }
 
 fn parse(section: &Section<'_>, cx: &mut ParseContext<'_>) -> Option<Box<dyn Settings<Handler>>> {
@@ -150,6 +186,8 @@ fn parse(section: &Section<'_>, cx: &mut ParseContext<'_>) -> Option<Box<dyn Set
         cookie_domain: domain(section, cx, written.cookie_domain),
         fields: written.response_headers.read(section, cx),
     };
+    let retry = written.retry.map(|retry| retry.read(section, cx));
+    let hedge = hedge(section, cx, written.hedge_after);
     if cx.problems.len() > before {
         return None;
     }
@@ -165,6 +203,8 @@ fn parse(section: &Section<'_>, cx: &mut ParseContext<'_>) -> Option<Box<dyn Set
             request_fields,
             answers,
         },
+        retry: retry.unwrap_or_default(),
+        hedge,
     }))
 }
 
@@ -190,6 +230,23 @@ fn prefix(
         .hint("write it like \"/api\", percent-encoded where a path must be");
     cx.problems.push(problem);
     None
+}
+
+/// How long the first try may be alone.
+fn hedge(
+    section: &Section<'_>,
+    cx: &mut ParseContext<'_>,
+    value: Option<Spanned<HumanDuration>>,
+) -> Option<Duration> {
+    let value = value?;
+    let after = value.get_ref().0;
+    if after.is_zero() {
+        let message = "every request would be sent twice";
+        let problem = Problem::error("E0002", section.at(value.span()), message);
+        cx.problems
+            .push(problem.hint("take what nine of ten answers need: \"50ms\""));
+    }
+    Some(after)
 }
 
 /// What becomes of the domain of cookies.
@@ -266,6 +323,9 @@ impl Settings<Handler> for ProxySettings {
         Ok(Handler::Proxy(Box::new(Proxy {
             upstream,
             rewriting: self.rewriting.clone(),
+            retry: self.retry.clone(),
+            hedge: self.hedge,
+            tally: Tally::new(&cx.carry_over.metrics, &self.upstream),
         })))
     }
 }

@@ -80,6 +80,21 @@ pub fn write_response_head(
     out.extend_from_slice(b"\r\n");
 }
 
+/// Writes the head of an interim response (1xx), which has no content.
+pub fn write_interim_head(out: &mut Vec<u8>, status: StatusCode, headers: &Headers) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    write_decimal(out, u64::from(status.code()));
+    out.push(b' ');
+    out.extend_from_slice(status.reason().as_bytes());
+    out.extend_from_slice(b"\r\n");
+    for (name, value) in headers.iter() {
+        if !is_ours(name, ConnectionOption::Unsaid) {
+            write_field(out, name, value);
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Writes a request head for an upstream: the fields as given but for the framing, which is
 /// `body`.
 pub fn write_request_head(

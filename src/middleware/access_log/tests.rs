@@ -113,6 +113,7 @@ fn json_of_an_exchange_that_broke() {
         connected: Some(Duration::from_millis(1)),
         first_byte: Some(Duration::from_millis(2)),
         status: Some(500),
+        ..UpstreamTrail::default()
     }));
     let broken = Outcome {
         status: None,

@@ -256,19 +256,3 @@ fn an_answer_is_read_although_the_upstream_takes_no_more() {
     drop(peer);
     assert_eq!(client.read_response().text(), "no");
 }
-
-#[test]
-fn expect_is_met_here_and_not_passed_on() {
-    let upstream = Upstream::tcp();
-    let daemon = proxy(&upstream);
-    let mut client = daemon.connect("web");
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
-    assert_eq!(client.read_response().status(), 100);
-    client.send("ab");
-    let mut peer = upstream.accept();
-    let request = peer.read_request();
-    assert_eq!(request.body, b"ab");
-    assert!(!request.head.contains("Expect"), "{}", request.head);
-    peer.respond("200 OK", "x");
-    assert_eq!(client.read_response().status(), 200);
-}

@@ -1,6 +1,7 @@
 //! What goes out, byte by byte.
 
 use super::super::forwarded::{ForwardedPolicy, StandardPolicy};
+use super::super::outgoing::Outgoing;
 use super::super::settings::Answers;
 use super::*;
 use crate::exchange::testing::TestRequest;
@@ -20,20 +21,21 @@ fn rewriting(strip: &str, add: &str) -> Rewriting {
 fn head(x: &Exchange<'_>, rewriting: &Rewriting) -> String {
     let outward = Outward {
         rewriting,
-        authority: "app:9000",
         body: body_length(x.request, None),
         upgrade: may_upgrade(x.request, false),
+        expects: false,
         keep_alive: true,
     };
-    let mut out = Vec::new();
-    write_head(&mut out, x, &outward);
+    let mut outgoing = Outgoing::new(super::head(Vec::new(), x, &outward), None, outward.body);
+    // As it is for the second endpoint that is tried.
+    outgoing.address("first.example:80");
+    outgoing.address("app:9000");
     let mut via = Vec::new();
     write_request_via(&mut via, Version::Http11);
     let via = String::from_utf8(via).unwrap();
+    let head = String::from_utf8(outgoing.take_head()).unwrap();
     // Unlike that of any other process.
-    String::from_utf8(out)
-        .unwrap()
-        .replace(&via, &format!("{VIA}\r\n"))
+    head.replace(&via, &format!("{VIA}\r\n"))
 }
 
 #[track_caller]

@@ -1,0 +1,258 @@
+//! One try of a request on one endpoint: a connection, the request on it, the head of the answer.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::call::{Call, CallError};
+use super::connect::Connection;
+use super::endpoint::EndpointId;
+use super::incoming::Incoming;
+use super::lease::Witness;
+use super::outgoing::Outgoing;
+use super::pool::Pool;
+use super::upstream::Timeouts;
+use super::view::{Affinity, EndpointView, Refused, View};
+use crate::clock;
+use crate::exchange::{Deadlines, Inform, UpstreamTrail, Why};
+use crate::http::StatusCode;
+
+/// What all tries of a request have in common.
+pub(super) struct Sending<'s> {
+    pub(super) view: &'s Rc<View>,
+    pub(super) pool: &'s Rc<Pool>,
+    pub(super) deadlines: &'s Rc<Deadlines>,
+    pub(super) timeouts: Timeouts,
+    /// How long one try may take to the head of its answer.
+    pub(super) per_try: Option<Duration>,
+    pub(super) affinity: Affinity,
+    /// Sent twice is as good as sent once (RFC 9110 §9.2.2).
+    pub(super) idempotent: bool,
+    /// When the exchange began.
+    pub(super) started: Instant,
+    /// Where interim answers go.
+    pub(super) inform: Option<&'s dyn Inform>,
+    /// The endpoint that was last asked for a connection and gave one.
+    pub(super) trying: Cell<Option<EndpointId>>,
+}
+
+/// What happened, for the log; written while it happens, since a client may leave at any time.
+pub(super) type Trail<'t> = RefCell<&'t mut UpstreamTrail>;
+
+/// What a try came to.
+pub(super) struct Attempted {
+    /// Who was tried; nobody if there was none to try.
+    pub(super) endpoint: Option<Rc<EndpointView>>,
+    pub(super) began: Instant,
+    /// The answer's head has come, or why not.
+    pub(super) outcome: Result<Call, Failure>,
+    /// The request, to be sent again; not if its time was up, or it was answered.
+    pub(super) outgoing: Option<Outgoing>,
+}
+
+/// Why a try came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// There is no endpoint to try, or none that may be.
+    Unavailable(Why),
+    /// There is no connection to the endpoint: nothing was sent.
+    Refused(Why),
+    /// The endpoint did not answer as it should. `unsent`: nothing of the request reached it.
+    Failed { error: CallError, unsent: bool },
+    /// The client's body broke off.
+    Client(Why),
+}
+
+/// What is left of a call that failed.
+struct Left {
+    error: CallError,
+    outgoing: Outgoing,
+}
+
+impl Sending<'_> {
+    /// Tries the endpoint whose turn it is, among those not yet tried.
+    pub(super) async fn attempt(
+        &self,
+        trail: &Trail<'_>,
+        tried: &[EndpointId],
+        outgoing: Outgoing,
+    ) -> Attempted {
+        match self.per_try {
+            None => {
+                let mut untold = None;
+                self.attempt_now(trail, tried, outgoing, &mut untold).await
+            }
+            // Boxed, so that nobody else's future is larger for it.
+            Some(per_try) => Box::pin(self.attempt_within(per_try, trail, tried, outgoing)).await,
+        }
+    }
+
+    async fn attempt_within(
+        &self,
+        per_try: Duration,
+        trail: &Trail<'_>,
+        tried: &[EndpointId],
+        outgoing: Outgoing,
+    ) -> Attempted {
+        let began = clock::now();
+        let deadline = self.deadlines.register();
+        deadline.set(per_try);
+        let mut trying = None;
+        let attempted = deadline
+            .limit(self.attempt_now(trail, tried, outgoing, &mut trying))
+            .await;
+        attempted.unwrap_or_else(|_| {
+            let why = Why::FirstByteTimeout;
+            if let Some(witness) = &trying {
+                witness.failed(why, "took too long for one try");
+            }
+            Attempted {
+                endpoint: trying.map(|witness| witness.endpoint),
+                began,
+                outcome: Err(Failure::Failed {
+                    error: CallError::Upstream(why),
+                    unsent: false,
+                }),
+                outgoing: None,
+            }
+        })
+    }
+
+    async fn attempt_now(
+        &self,
+        trail: &Trail<'_>,
+        tried: &[EndpointId],
+        mut outgoing: Outgoing,
+        trying: &mut Option<Witness>,
+    ) -> Attempted {
+        let began = clock::now();
+        let repeatable = self.idempotent && !outgoing.has_body();
+        let unconnected = |refused: Refused, outgoing| Attempted {
+            outcome: Err(match refused.endpoint {
+                Some(_) => Failure::Refused(refused.why),
+                None => Failure::Unavailable(refused.why),
+            }),
+            endpoint: refused.endpoint,
+            began,
+            outgoing: Some(outgoing),
+        };
+        let mut connection = match self.view.lease(&self.affinity, tried, repeatable).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                if let Some(endpoint) = &error.endpoint {
+                    note(trail, &endpoint.name);
+                }
+                return unconnected(error, outgoing);
+            }
+        };
+        let endpoint = Rc::clone(&connection.lease.endpoint);
+        note(trail, connection.lease.name());
+        self.trying.set(Some(endpoint.id));
+        if self.per_try.is_some() {
+            *trying = Some(connection.lease.witness());
+        }
+        loop {
+            let connected = clock::now().saturating_duration_since(self.started);
+            trail.borrow_mut().connected = Some(connected);
+            let reused = connection.reused;
+            let mut call = self.call(connection, outgoing);
+            let result = call.answer(&self.timeouts, self.inform).await;
+            if reused && self.is_stale(&call, result) {
+                let (ended, left) = self.take_back(call);
+                outgoing = left;
+                connection = match ended.renew().await {
+                    Ok(renewed) => renewed,
+                    Err(error) => return unconnected(error, outgoing),
+                };
+                continue;
+            }
+            let (outcome, outgoing) = match result {
+                Ok(()) => (Ok(call), None),
+                Err(error) => {
+                    let left = self.failed(call, error);
+                    (Err(failure(&left)), Some(left.outgoing))
+                }
+            };
+            return Attempted {
+                endpoint: Some(endpoint),
+                began,
+                outcome,
+                outgoing,
+            };
+        }
+    }
+
+    /// Puts the request on a connection.
+    fn call(&self, connection: Connection, mut outgoing: Outgoing) -> Call {
+        outgoing.address(connection.lease.authority());
+        Call::new(
+            connection,
+            outgoing,
+            Incoming::new(self.pool.buffers.take()),
+        )
+    }
+
+    /// Whether a kept connection had ended before the request came, as far as one can tell, and
+    /// the request may be sent again (RFC 9110 §9.2.2).
+    fn is_stale(&self, call: &Call, result: Result<(), CallError>) -> bool {
+        let repeatable = self.idempotent && call.outgoing.is_replayable();
+        let again = repeatable || call.outgoing.is_unsent();
+        match result {
+            Err(CallError::Unanswered) => again,
+            // Said to an idle connection, and crossed by our request.
+            Ok(()) => repeatable && call.incoming.head.status == StatusCode::REQUEST_TIMEOUT,
+            Err(_) => false,
+        }
+    }
+
+    /// Takes back what the next try needs of one that failed; the connection that had ended.
+    fn take_back(&self, call: Call) -> (Connection, Outgoing) {
+        let Call {
+            connection,
+            mut outgoing,
+            incoming,
+            ..
+        } = call;
+        outgoing.rewind();
+        self.pool.buffers.give(incoming.into_buffer());
+        (connection, outgoing)
+    }
+
+    /// A call that failed: the endpoint is told, its connection dropped.
+    fn failed(&self, call: Call, error: CallError) -> Left {
+        if let Some((why, reason)) = error.of_endpoint() {
+            call.connection.lease.witness().failed(why, reason);
+        }
+        let Call {
+            outgoing, incoming, ..
+        } = call;
+        self.pool.buffers.give(incoming.into_buffer());
+        Left { error, outgoing }
+    }
+}
+
+fn note(trail: &Trail<'_>, endpoint: &Rc<str>) {
+    let mut trail = trail.borrow_mut();
+    trail.tries += 1;
+    trail.endpoint = Rc::clone(endpoint);
+}
+
+fn failure(left: &Left) -> Failure {
+    match left.error {
+        CallError::Client(why) => Failure::Client(why),
+        error => Failure::Failed {
+            error,
+            unsent: left.outgoing.is_unsent(),
+        },
+    }
+}
+
+impl Failure {
+    /// In a word.
+    pub(super) const fn why(self) -> Why {
+        match self {
+            Self::Unavailable(why) | Self::Refused(why) | Self::Client(why) => why,
+            Self::Failed { error, .. } => error.why(),
+        }
+    }
+}
