@@ -31,6 +31,9 @@ const FLOORS: &[(&str, u8)] = &[
 /// Which files may name a crate: those whose paths start with one of these.
 const HOMES: &[(&str, &[&str])] = &[
     ("annotate_snippets", &["config/report.rs"]),
+    ("argon2", &["middleware/basic_auth/hash.rs"]),
+    ("base64", &["middleware/basic_auth/"]),
+    ("bcrypt", &["middleware/basic_auth/"]),
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/mod.rs"]),
     ("daemonize", &["daemon/process.rs"]),
@@ -42,6 +45,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("regex", &["build/regex.rs", "build/mod.rs"]),
     ("listenfd", &["daemon/inherited.rs"]),
     ("sd_notify", &["daemon/systemd.rs"]),
+    ("sha2", &["middleware/basic_auth/verified.rs"]),
+    ("sha_crypt", &["middleware/basic_auth/hash.rs"]),
     ("signal_hook", &["daemon/signals.rs"]),
     ("slab", &["exchange/deadlines.rs"]),
     ("socket2", &["sys/", "handlers/checking.rs"]),
@@ -50,6 +55,7 @@ const HOMES: &[(&str, &[&str])] = &[
         "tracing_appender",
         &["daemon/log_file.rs", "daemon/sinks.rs"],
     ),
+    ("subtle", &["middleware/basic_auth/verified.rs"]),
     ("tracing_subscriber", &["daemon/logging.rs"]),
     ("uuid", &["middleware/request_id.rs"]),
 ];

@@ -55,6 +55,8 @@ pub struct BuildContext<'a> {
     pub name: Arc<str>,
     /// What the control plane shall run now and then for this generation.
     pub probes: Vec<Arc<dyn Probe>>,
+    /// What is hardly what was meant, found only while building.
+    pub warnings: Vec<Problem>,
     /// Where logs are opened; in memory unless the control plane gave its own.
     pub sinks: Arc<dyn Sinks>,
     provided: HashMap<(TypeId, Box<str>), Arc<dyn Any + Send + Sync>>,
@@ -68,6 +70,7 @@ impl<'a> BuildContext<'a> {
             base,
             name: Arc::from(""),
             probes: Vec::new(),
+            warnings: Vec::new(),
             sinks: Arc::new(MemorySinks::default()),
             provided: HashMap::new(),
         }

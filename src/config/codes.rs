@@ -173,6 +173,11 @@ codes! {
     "It runs once all the same: running it twice would count or log each request double. What \
      [server] lists runs for every route and need not be listed again."
 
+    "W0203" "secrets that too many may read"
+    "The file holds passwords, hashes or keys, and its permissions let others than its owner and \
+     its group read it, or others than its owner write it: chmod 0640, or stricter. systemd's \
+     LoadCredential= gives the daemon a copy that nobody else can read."
+
     "W0408" "a route that is never reached"
     "Every request that this route would answer is answered by another before it. Give it a \
      narrower pattern, a `priority`, or take it out."

@@ -84,7 +84,9 @@ type Built<T> = Vec<Option<T>>;
 impl Compiler<'_, '_> {
     fn build<T>(&mut self, instance: &Instance<T>) -> Option<T> {
         self.cx.name = Arc::clone(&instance.name);
-        match instance.settings.build(&mut self.cx) {
+        let built = instance.settings.build(&mut self.cx);
+        self.problems.append(&mut self.cx.warnings);
+        match built {
             Ok(built) => Some(built),
             Err(mut problem) => {
                 problem.message = without_number(&problem.message);

@@ -6,7 +6,8 @@ use std::num::NonZeroU16;
 use super::model::{Bind, Instance, LogOutput, Model, Places, Route, Workers};
 use super::provenance::{self, Provenance};
 use super::sources::Sources;
-use crate::build::{ByteRate, ByteSize, HumanDuration};
+use crate::build::secret::SECRET;
+use crate::build::{ByteRate, ByteSize, HumanDuration, Key};
 use crate::http::Method;
 use crate::routing::Test;
 
@@ -177,6 +178,7 @@ impl Page<'_> {
             });
         }
         for (key, value) in &instance.written {
+            let value = without_secrets(instance.kind.keys, key, value);
             self.placed(&instance.places, key, &value.to_string());
         }
     }
@@ -245,6 +247,32 @@ impl Page<'_> {
             Some(span) => provenance::place(span, origins.sources),
             None => "default".to_owned(),
         });
+    }
+}
+
+/// A value in which every string of a key that takes a secret is hidden.
+fn without_secrets(keys: &[Key], name: &str, value: &toml::Value) -> toml::Value {
+    let secret = keys
+        .iter()
+        .any(|key| key.name == name && key.takes.starts_with(SECRET));
+    match value {
+        toml::Value::String(_) if secret => "(secret)".into(),
+        toml::Value::Array(items) => items
+            .iter()
+            .map(|item| without_secrets(keys, name, item))
+            .collect::<Vec<_>>()
+            .into(),
+        toml::Value::Table(table) => table
+            .iter()
+            .map(|(key, value)| {
+                let inner = format!("{name}.{key}");
+                // Where the file chooses the names, what holds for the table holds for each.
+                let named = if secret { name } else { &inner };
+                (key.clone(), without_secrets(keys, named, value))
+            })
+            .collect::<toml::Table>()
+            .into(),
+        value => value.clone(),
     }
 }
 

@@ -141,6 +141,14 @@ whys! {
     BodyTruncated = "body_truncated",
     /// A middleware refused the request (limits, access rules).
     Refused = "refused",
+    /// Nothing came along that proves who asks; 401.
+    CredentialsMissing = "credentials_missing",
+    /// What came along proves nothing, or not enough; 401 or 403.
+    CredentialsRefused = "credentials_refused",
+    /// Someone who was wrong too often must wait; 429.
+    TooManyFailures = "too_many_failures",
+    /// Nobody could say whether it proves something; 503.
+    AuthUnavailable = "auth_unavailable",
     /// The exchange took longer than `timeout` allows; 504 behind an upstream, 503 otherwise.
     ExchangeTimeout = "exchange_timeout",
 }

@@ -1,9 +1,11 @@
 //! The open set: one file a kind, and the registry that names them all.
 
 mod access_log;
+mod basic_auth;
 mod body_limit;
 mod compression;
 mod cors;
+mod credentials;
 #[cfg_attr(
     not(test),
     expect(dead_code, reason = "for kinds whose every answer is a refusal")
@@ -21,6 +23,7 @@ use crate::exchange::Middleware;
 /// Every kind of middleware, sorted by name.
 pub const REGISTRY: &[Kind<Box<dyn Middleware>>] = &[
     access_log::KIND,
+    basic_auth::KIND,
     body_limit::KIND,
     compression::KIND,
     cors::KIND,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::build::key::wrong_keys;
-use crate::build::{BuildContext, CarryOver, ParseContext, Section};
+use crate::build::{BuildContext, CarryOver, ParseContext, Problem, Section};
 
 /// Builds a middleware from the body of its table.
 #[track_caller]
@@ -60,9 +60,13 @@ fn the_reference_knows_every_key() {
 fn every_example_builds_and_so_do_the_defaults() {
     for kind in REGISTRY {
         build(kind, kind.example);
-        // What must be written has no default.
-        if kind.keys.iter().all(|key| key.default.is_some()) {
+        // Without what must be said, that is said, and nothing else.
+        let mut cx = ParseContext::default();
+        if (kind.parse)(&Section::from_text("").unwrap(), &mut cx).is_some() {
             build(kind, "");
+        } else {
+            let missing = |problem: &Problem| problem.code == "E0004";
+            assert!(cx.problems.iter().all(missing), "{:?}", cx.problems);
         }
     }
 }

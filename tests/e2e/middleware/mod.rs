@@ -2,6 +2,7 @@
 
 mod access_log;
 mod access_log_forms;
+mod basic_auth;
 mod compression;
 mod cors;
 mod headers;

@@ -1,0 +1,147 @@
+//! What the kinds that ask who someone is have in common: how a client's proof is read, how it
+//! is refused, and what is counted.
+
+use std::sync::Arc;
+
+use crate::build::BuildContext;
+use crate::exchange::{Exchange, Flow, Response, Why};
+use crate::http::{HeaderName, Headers, StatusCode, name};
+use crate::telemetry::metrics::Count;
+
+/// What became of a request that had to prove something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It did.
+    Accepted,
+    /// It brought nothing along.
+    Missing,
+    /// What it brought cannot be read.
+    Malformed,
+    /// It was wrong.
+    Wrong,
+    /// It was right once: expired, or not valid yet.
+    Stale,
+    /// It is right, but not good enough here.
+    Insufficient,
+    /// It came from someone who has been wrong too often.
+    Limited,
+    /// Nobody could look at it: there is too much to do, or who knows cannot be reached.
+    Unavailable,
+    /// Nobody could look at it, and the configuration lets it through then.
+    Excused,
+}
+
+impl Verdict {
+    const ALL: [(Self, &'static str); 9] = [
+        (Self::Accepted, "accepted"),
+        (Self::Missing, "missing"),
+        (Self::Malformed, "malformed"),
+        (Self::Wrong, "wrong"),
+        (Self::Stale, "stale"),
+        (Self::Insufficient, "insufficient"),
+        (Self::Limited, "limited"),
+        (Self::Unavailable, "unavailable"),
+        (Self::Excused, "excused"),
+    ];
+
+    const fn why(self) -> Why {
+        match self {
+            Self::Limited => Why::TooManyFailures,
+            Self::Unavailable => Why::AuthUnavailable,
+            Self::Missing => Why::CredentialsMissing,
+            Self::Accepted
+            | Self::Malformed
+            | Self::Wrong
+            | Self::Stale
+            | Self::Insufficient
+            | Self::Excused => Why::CredentialsRefused,
+        }
+    }
+}
+
+/// The numbers of one instance, and its name.
+#[derive(Debug, Clone)]
+pub(super) struct Tally {
+    name: Arc<str>,
+    counts: Arc<[Count]>,
+}
+
+impl Tally {
+    pub(super) fn new(cx: &BuildContext<'_>, kind: &'static str) -> Self {
+        let count = |(_, result): (Verdict, &str)| {
+            cx.carry_over.metrics.count(
+                "httpserverd_auth_requests_total",
+                "Requests that had to prove something, by what became of them.",
+                vec![
+                    ("type", kind.into()),
+                    ("name", (&*cx.name).into()),
+                    ("result", result.into()),
+                ],
+            )
+        };
+        Self {
+            name: Arc::clone(&cx.name),
+            counts: Verdict::ALL.map(count).into(),
+        }
+    }
+
+    /// Counts a request.
+    pub(super) fn count(&self, x: &Exchange<'_>, verdict: Verdict) {
+        let at = Verdict::ALL.iter().position(|(known, _)| *known == verdict);
+        if let Some(count) = at.and_then(|at| self.counts.get(at)) {
+            count.add(x.locals.worker, 1);
+        }
+    }
+
+    /// Counts a request, and refuses it. `challenge` is what `WWW-Authenticate` says.
+    pub(super) fn refuse(
+        &self,
+        x: &mut Exchange<'_>,
+        verdict: Verdict,
+        status: StatusCode,
+        challenge: Option<&[u8]>,
+    ) -> Flow {
+        self.count(x, verdict);
+        x.facts_mut().policy = Some(Arc::clone(&self.name));
+        let mut response = Response::error(status, verdict.why());
+        if let Some(challenge) = challenge {
+            response.headers.set(&name::WWW_AUTHENTICATE, challenge);
+        }
+        Flow::Respond(response)
+    }
+}
+
+/// What stands behind this scheme in the one `Authorization` (RFC 9110 §11.4); `None` if there
+/// is none of this scheme, or more than one field: who reads the other one might think otherwise.
+pub(super) fn authorization<'h>(headers: &'h Headers, scheme: &str) -> Option<&'h [u8]> {
+    if headers.get_all(&name::AUTHORIZATION).nth(1).is_some() {
+        return None;
+    }
+    let value = headers.get(&name::AUTHORIZATION)?;
+    let (own, rest) = value.split_at_checked(scheme.len())?;
+    let rest = rest.strip_prefix(b" ")?;
+    own.eq_ignore_ascii_case(scheme.as_bytes())
+        .then(|| rest.trim_ascii())
+}
+
+/// A parameter's text within quotes (RFC 9110 §5.6.4).
+pub(super) fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Tells whoever stands further in something under a name that a client must not use: what it
+/// sent under it is gone.
+pub(super) fn tell(headers: &mut Headers, name: &HeaderName, value: Option<&[u8]>) {
+    match value {
+        Some(value) => headers.set(name, value),
+        None => drop(headers.remove(name)),
+    }
+}
