@@ -15,7 +15,7 @@ const HTTP_PORT: u16 = 80;
 
 /// How many addresses of a name are used. A name with more is a pool of its own; a connection
 /// is never tried at more than a few of them anyway.
-const ADDRESSES_MAX: usize = 16;
+pub(super) const ADDRESSES_MAX: usize = 16;
 
 const FORM: &str =
     "write it like \"127.0.0.1:9000\", \"app.internal:80\" or \"unix:/run/app.sock\"";
@@ -32,7 +32,7 @@ pub(super) enum Address {
 }
 
 /// Something that can be connected to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Destination {
     /// TCP.
     Ip(SocketAddr),
@@ -72,6 +72,11 @@ impl Address {
             (None, None) => return Err(format!("`{text}` has no port\nwrite \"{text}:80\"")),
         };
         host_and_port(host, port)
+    }
+
+    /// Whether it has to be looked up.
+    pub(super) const fn is_name(&self) -> bool {
+        matches!(self, Self::Name { .. })
     }
 
     /// What can be connected to. Names are looked up, which may block for as long as the

@@ -8,11 +8,15 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::address::Destination;
+use super::statuses::Statuses;
 use crate::clock;
 
 /// How much of an answer is read. A status line is some dozen bytes; a few fields may come in
 /// the same packet.
 const ANSWER_MAX: usize = 1024;
+
+/// How much of an answer is read if something must be in its content. Pages of health are short.
+const BODY_MAX: usize = 64 * 1024;
 
 /// Why a server is not well.
 #[derive(Debug)]
@@ -25,8 +29,10 @@ pub(super) enum Unwell {
     TimedOut,
     /// It answered something else than HTTP/1.
     NotHttp,
-    /// It answered this status, which is neither 2xx nor 3xx.
+    /// It answered this status, which is none of the good ones.
     Status(u16),
+    /// What should be in the answer was not.
+    Body,
 }
 
 impl fmt::Display for Unwell {
@@ -37,6 +43,7 @@ impl fmt::Display for Unwell {
             Self::TimedOut => f.write_str("no answer in time"),
             Self::NotHttp => f.write_str("the answer is not HTTP/1"),
             Self::Status(status) => write!(f, "status {status}"),
+            Self::Body => f.write_str("the answer lacks the expected text"),
         }
     }
 }
@@ -56,6 +63,33 @@ pub(super) fn connect(destinations: &[Destination], timeout: Duration) -> Result
     connect_by(destinations, deadline).map(drop)
 }
 
+/// What a server is asked, and which answer is a good one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Question {
+    /// Asked for with GET.
+    pub(super) path: Box<str>,
+    /// Whole lines of fields, sent with it.
+    pub(super) fields: Box<str>,
+    /// `Host` is among the fields.
+    pub(super) names_host: bool,
+    pub(super) statuses: Statuses,
+    /// What the answer's content holds, as it is on the wire; `None` for anything.
+    pub(super) body: Option<Box<[u8]>>,
+}
+
+impl Question {
+    /// Asks for `path`; 2xx and 3xx are good.
+    pub(super) fn of(path: &str) -> Self {
+        Self {
+            path: path.into(),
+            fields: Box::default(),
+            names_host: false,
+            statuses: Statuses::of(&[(200, 399)]),
+            body: None,
+        }
+    }
+}
+
 /// Asks for `path` with GET; the status if it is 2xx or 3xx.
 pub(super) fn get(
     destinations: &[Destination],
@@ -63,29 +97,59 @@ pub(super) fn get(
     path: &str,
     timeout: Duration,
 ) -> Result<u16, Unwell> {
+    ask(destinations, authority, &Question::of(path), timeout)
+}
+
+/// Asks; the status if the answer is a good one.
+pub(super) fn ask(
+    destinations: &[Destination],
+    authority: &str,
+    question: &Question,
+    timeout: Duration,
+) -> Result<u16, Unwell> {
     let deadline = clock::precise_now() + timeout;
     let mut socket = connect_by(destinations, deadline)?;
+    let Question { path, fields, .. } = question;
+    let host = if question.names_host {
+        String::new()
+    } else {
+        format!("Host: {authority}\r\n")
+    };
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: httpserverd-check\r\n\
-         Accept: */*\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\n{host}User-Agent: httpserverd-check\r\nAccept: */*\r\n\
+         {fields}Connection: close\r\n\r\n"
     );
     socket.set_write_timeout(Some(left(deadline)?))?;
     socket.write_all(request.as_bytes())?;
+    let answer_max = question.body.as_ref().map_or(ANSWER_MAX, |_| BODY_MAX);
     let mut answer = Vec::with_capacity(ANSWER_MAX);
     let mut piece = [0_u8; ANSWER_MAX];
     loop {
         socket.set_read_timeout(Some(left(deadline)?))?;
         let count = socket.read(&mut piece)?;
         answer.extend_from_slice(piece.get(..count).unwrap_or_default());
-        if let Some(status) = status_of(&answer) {
-            return match status {
-                200..=399 => Ok(status),
-                other => Err(Unwell::Status(other)),
-            };
+        let over = count == 0 || answer.len() >= answer_max;
+        match status_of(&answer) {
+            Some(status) if !question.statuses.contain(status) => {
+                return Err(Unwell::Status(status));
+            }
+            Some(status) if question.is_answered_by(&answer) => return Ok(status),
+            Some(_) if over => return Err(Unwell::Body),
+            None if over => return Err(Unwell::NotHttp),
+            _ => {}
         }
-        if count == 0 || answer.len() >= ANSWER_MAX {
-            return Err(Unwell::NotHttp);
-        }
+    }
+}
+
+impl Question {
+    /// Whether an answer with a good status has all that is asked for.
+    fn is_answered_by(&self, answer: &[u8]) -> bool {
+        let Some(body) = &self.body else { return true };
+        let end = memchr::memmem::find(answer, b"\r\n\r\n");
+        let content = end
+            .and_then(|end| answer.get(end + 4..))
+            .unwrap_or_default();
+        memchr::memmem::find(content, body).is_some()
     }
 }
 
@@ -188,6 +252,37 @@ mod tests {
         check(b"HTTP/2 200 OK\r\n\r\n", "the answer is not HTTP/1");
         check(b"SSH-2.0-x\r\n", "the answer is not HTTP/1");
         check(b"", "the answer is not HTTP/1");
+    }
+
+    #[test]
+    fn an_answer_must_have_what_is_asked_for() {
+        let question = Question {
+            path: "/up".into(),
+            fields: "Host: own\r\nX-A: b\r\n".into(),
+            names_host: true,
+            statuses: Statuses::of(&[(200, 200), (503, 503)]),
+            body: Some(b"fine".as_slice().into()),
+        };
+        let cases: [(&[u8], &str); 4] = [
+            (b"HTTP/1.1 503 X\r\n\r\nall is fine", "503"),
+            (
+                b"HTTP/1.1 200 fine\r\nA: fine\r\n\r\nbad",
+                "the answer lacks the expected text",
+            ),
+            (b"HTTP/1.1 204 X\r\n\r\nfine", "status 204"),
+            (b"HTTP/1.1 200", "the answer is not HTTP/1"),
+        ];
+        for (answer, expected) in cases {
+            let (address, server) = answering(answer);
+            let found = match ask(&[address], "app:80", &question, TIMEOUT) {
+                Ok(status) => status.to_string(),
+                Err(unwell) => unwell.to_string(),
+            };
+            assert_eq!(found, expected);
+            let request = String::from_utf8(server.join().unwrap()).unwrap();
+            assert!(request.contains("\r\nHost: own\r\nX-A: b\r\n"), "{request}");
+            assert!(!request.contains("app:80"), "{request}");
+        }
     }
 
     #[test]

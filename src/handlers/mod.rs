@@ -8,6 +8,7 @@ pub mod proxy;
 pub mod redirect;
 pub mod respond;
 pub mod static_files;
+mod statuses;
 
 use crate::build::Kind;
 use crate::exchange::{Exchange, Response, Why};

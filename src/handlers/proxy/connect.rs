@@ -2,20 +2,19 @@
 
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::net::{TcpStream, UnixStream};
 
 use super::lease::Lease;
+use super::numbers::Numbers;
 use super::pool::IdleList;
-use super::view::Refused;
-use crate::exchange::{Deadline, Deadlines, Why};
+use super::view::{EndpointView, Refused, View};
+use crate::clock;
+use crate::exchange::{Deadline, Why};
 use crate::handlers::address::Destination;
 use crate::sys::transport::Transport;
-
-/// How many addresses of one endpoint are tried for one request: each may take the whole
-/// timeout.
-const ADDRESSES_TRIED_MAX: usize = 3;
 
 /// A connection to an endpoint, in use by one exchange. Dropping it closes it;
 /// [`Self::keep`] gives it back.
@@ -24,12 +23,11 @@ pub(super) struct Connection {
     pub(super) transport: Transport,
     /// Its own, so that none is registered for a request.
     pub(super) deadline: Deadline,
-    /// Where it goes when it is idle.
-    pub(super) home: Rc<IdleList>,
     /// It has served an exchange before.
     pub(super) reused: bool,
     /// What this use of the endpoint counts, and whom to tell how it went.
     pub(super) lease: Lease,
+    past: Past,
 }
 
 /// A connection that nobody uses yet, or any more.
@@ -37,7 +35,42 @@ pub(super) struct Connection {
 pub(super) struct Opened {
     pub(super) transport: Transport,
     pub(super) deadline: Deadline,
+    pub(super) past: Past,
+}
+
+/// What a connection has been through.
+#[derive(Debug)]
+pub(super) struct Past {
+    /// Where it goes when it is idle.
     pub(super) home: Rc<IdleList>,
+    pub(super) born: Instant,
+    /// How many exchanges it has carried.
+    pub(super) served: u32,
+    /// Counts it as long as it is open.
+    pub(super) counted: Counted,
+}
+
+/// One open connection, in the numbers of its endpoint.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub(super) numbers: Arc<Numbers>,
+    pub(super) worker: usize,
+}
+
+impl Counted {
+    fn new(numbers: &Arc<Numbers>, worker: usize) -> Self {
+        numbers.open.add(worker, 1);
+        Self {
+            numbers: Arc::clone(numbers),
+            worker,
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.numbers.open.add(self.worker, -1);
+    }
 }
 
 impl Opened {
@@ -46,14 +79,14 @@ impl Opened {
         let Self {
             transport,
             deadline,
-            home,
+            past,
         } = self;
         Connection {
             transport,
             deadline,
-            home,
             reused,
             lease,
+            past,
         }
     }
 }
@@ -65,14 +98,15 @@ impl Connection {
         let Self {
             transport,
             deadline,
-            home,
             lease,
+            mut past,
             ..
         } = self;
+        past.served = past.served.saturating_add(1);
         let opened = Opened {
             transport,
             deadline,
-            home,
+            past,
         };
         lease.view.keep(opened);
     }
@@ -93,37 +127,28 @@ pub(super) struct ConnectError {
     pub(super) error: Option<io::Error>,
 }
 
-/// A new connection, to the first address that accepts one. Each may take `timeout`.
-pub(super) async fn connect(
-    lists: &[Rc<IdleList>],
-    deadlines: &Rc<Deadlines>,
-    timeout: Duration,
-) -> Result<Opened, ConnectError> {
-    let deadline = deadlines.register();
-    let mut failed = ConnectError {
-        why: Why::NoEndpoint,
-        error: None,
-    };
-    for home in lists.iter().take(ADDRESSES_TRIED_MAX) {
-        deadline.set(timeout);
-        match deadline.limit(open(&home.destination)).await {
-            Ok(Ok(transport)) => {
-                return Ok(Opened {
-                    transport,
-                    deadline,
-                    home: Rc::clone(home),
-                });
-            }
-            Ok(Err(error)) => failed = error.into(),
-            Err(_) => {
-                failed = ConnectError {
-                    why: Why::ConnectTimeout,
-                    error: None,
-                }
-            }
-        }
+/// A new connection, within the upstream's timeout.
+pub(super) async fn connect(view: &View, endpoint: &EndpointView) -> Result<Opened, ConnectError> {
+    let deadline = view.deadlines.register();
+    deadline.set(view.timeouts.connect);
+    let destination = &endpoint.own.destination;
+    match deadline.limit(open(destination)).await {
+        Ok(Ok(transport)) => Ok(Opened {
+            transport,
+            deadline,
+            past: Past {
+                home: Rc::clone(&endpoint.idle),
+                born: clock::now(),
+                served: 0,
+                counted: Counted::new(&endpoint.own.state.numbers, view.worker),
+            },
+        }),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(ConnectError {
+            why: Why::ConnectTimeout,
+            error: None,
+        }),
     }
-    Err(failed)
 }
 
 async fn open(destination: &Destination) -> io::Result<Transport> {

@@ -13,6 +13,7 @@
 //! A connection goes back to the pool only at the clean end of an answer, with nothing left on
 //! it in either direction. In every other case it is dropped, and dropping closes it.
 
+mod admission;
 mod attempt;
 mod balance;
 mod body;
@@ -20,22 +21,26 @@ mod budget;
 mod buffers;
 mod call;
 mod chance;
-mod check;
 mod connect;
 mod edits;
 mod endpoint;
 mod fetch;
 mod forwarded;
+mod health;
 mod incoming;
 mod lease;
+mod limits;
 mod moved;
+mod numbers;
 mod outgoing;
 mod passage;
 mod pool;
 mod replay;
 mod request;
+mod resolve;
 mod response;
 mod retry;
+mod roster;
 mod settings;
 mod tally;
 mod tunnel;
@@ -69,8 +74,9 @@ use crate::http::h1::encode::BodyLength;
 use crate::http::{StatusCode, name};
 
 pub use fetch::fetcher;
+pub use health::history::Change;
 pub(super) use settings::KIND;
-pub use upstream::Upstream;
+pub use upstream::{EndpointReport, Upstream};
 pub use upstream_settings::UPSTREAM;
 
 /// Passes requests on to an upstream.
@@ -189,7 +195,9 @@ impl Proxy {
 /// The status of a failure of the upstream (RFC 9110 §15.6).
 const fn status_of(why: Why) -> StatusCode {
     match why {
-        Why::NoEndpoint => StatusCode::SERVICE_UNAVAILABLE,
+        Why::NoEndpoint | Why::QueueFull | Why::QueueTimeout | Why::BreakerOpen => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Why::ConnectTimeout | Why::FirstByteTimeout | Why::IdleTimeout => {
             StatusCode::GATEWAY_TIMEOUT
         }

@@ -8,13 +8,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::buffers::Buffers;
-use super::connect::Opened;
+use super::connect::{Opened, connect};
 use super::upstream::{KeepAlive, Upstream};
 use super::view::View;
 use crate::clock;
-use crate::exchange::{Deadline, Deadlines, WorkerLocals};
+use crate::exchange::{Deadlines, WorkerLocals};
 use crate::handlers::address::Destination;
-use crate::sys::transport::Transport;
+
+/// How often a worker looks whether enough connections are ready. Short against what makes one
+/// wait for new ones: a burst after a quiet time.
+const WARM_UP_EVERY: Duration = Duration::from_secs(1);
 
 /// A worker's upstreams.
 #[derive(Debug, Default)]
@@ -29,38 +32,57 @@ pub(super) struct Pool {
 }
 
 /// The idle connections to one destination, the one used last at the back.
-#[derive(Debug)]
-pub(super) struct IdleList {
-    pub(super) destination: Destination,
-    connections: RefCell<VecDeque<Idle>>,
-}
+#[derive(Debug, Default)]
+pub(super) struct IdleList(RefCell<VecDeque<Idle>>);
 
 #[derive(Debug)]
 struct Idle {
-    transport: Transport,
-    deadline: Deadline,
+    /// Only taken out when it is used or dropped.
+    opened: Option<Opened>,
     expires: Instant,
 }
 
 impl Pool {
-    /// The worker's view of an upstream, made when first asked for.
+    /// The worker's view of an upstream, made when first asked for or when endpoints have come
+    /// or gone.
     pub(super) fn view(
         self: &Rc<Self>,
         upstream: &Arc<Upstream>,
         locals: &WorkerLocals,
     ) -> Rc<View> {
-        if let Some(view) = self.views.borrow().get(&upstream.serial) {
+        if let Some(view) = self.views.borrow().get(&upstream.serial)
+            && view.is_current()
+        {
             return Rc::clone(view);
         }
-        let view = View::new(upstream, self, locals);
+        self.renewed_view(upstream, (&locals.deadlines, locals.worker))
+    }
+
+    /// The view of the endpoints as they are now.
+    pub(super) fn renewed_view(
+        self: &Rc<Self>,
+        upstream: &Arc<Upstream>,
+        locals: (&Rc<Deadlines>, usize),
+    ) -> Rc<View> {
+        let before = self.views.borrow().get(&upstream.serial).cloned();
+        let view = match &before {
+            Some(known) if known.is_current() => return Rc::clone(known),
+            _ => View::new(upstream, self, locals, before.as_deref()),
+        };
         let mut views = self.views.borrow_mut();
         // Those of generations that no exchange uses any more; their idle connections have
         // been taken over by the new view, or have nobody to serve.
         views.retain(|_, view| view.is_wanted());
         views.insert(upstream.serial, Rc::clone(&view));
+        drop(views);
+        // The lists of addresses that are gone go with the last connection in use.
+        drop(before);
         self.idle
             .borrow_mut()
             .retain(|_, list| list.strong_count() > 0);
+        if view.keep_alive.min_idle > 0 {
+            warm_up(&view);
+        }
         view
     }
 
@@ -70,10 +92,7 @@ impl Pool {
         if let Some(list) = lists.get(destination).and_then(Weak::upgrade) {
             return list;
         }
-        let list = Rc::new(IdleList {
-            destination: destination.clone(),
-            connections: RefCell::default(),
-        });
+        let list = Rc::new(IdleList::default());
         lists.insert(destination.clone(), Rc::downgrade(&list));
         list
     }
@@ -107,50 +126,100 @@ impl Pool {
     }
 }
 
-/// The idle connection used last, if there is one that is still quiet. `surely` asks the
-/// kernel, for requests that could not be sent a second time.
-pub(super) fn take_idle(lists: &[Rc<IdleList>], surely: bool) -> Option<Opened> {
-    let now = clock::now();
-    lists.iter().find_map(|list| list.take(now, surely))
+/// Starts the task that keeps a few connections ready, as long as the view is in use.
+fn warm_up(view: &Rc<View>) {
+    let weak = Rc::downgrade(view);
+    let deadline = view.deadlines.register();
+    // Nobody waits for it; it ends with the view or the runtime.
+    drop(tokio::task::spawn_local(async move {
+        loop {
+            let Some(view) = weak.upgrade() else { return };
+            if !view.is_wanted() || !view.is_current() {
+                return;
+            }
+            fill(&view).await;
+            drop(view);
+            deadline.set(WARM_UP_EVERY);
+            poll_fn(|cx| deadline.poll_past(cx)).await;
+        }
+    }));
+}
+
+/// Opens what is missing, one after the other.
+async fn fill(view: &View) {
+    let now = clock::millis();
+    for endpoint in &view.endpoints {
+        while endpoint.own.may_serve(view.minded, now) && endpoint.idle.len() < view.wanted_idle() {
+            // The next request says why, and who is to blame.
+            let Ok(opened) = connect(view, endpoint).await else {
+                break;
+            };
+            view.keep(opened);
+        }
+    }
 }
 
 impl IdleList {
-    /// Keeps a connection that is between two exchanges, or drops it if enough are kept.
-    pub(super) fn keep(opened: Opened, keep_alive: &KeepAlive) {
-        let Opened {
-            transport,
-            deadline,
-            home,
-        } = opened;
-        let mut connections = home.connections.borrow_mut();
-        if connections.len() < keep_alive.max_idle {
-            deadline.clear();
-            connections.push_back(Idle {
-                transport,
-                deadline,
-                expires: clock::now() + keep_alive.idle_timeout,
-            });
-        }
+    /// How many there are.
+    fn len(&self) -> usize {
+        self.0.borrow().len()
     }
 
-    fn take(self: &Rc<Self>, now: Instant, surely: bool) -> Option<Opened> {
-        let mut connections = self.connections.borrow_mut();
-        while let Some(idle) = connections.pop_back() {
+    /// Keeps a connection that is between two exchanges, or drops it if enough are kept, or if
+    /// it has done enough.
+    pub(super) fn keep(opened: Opened, keep_alive: &KeepAlive) {
+        let home = Rc::clone(&opened.past.home);
+        let mut connections = home.0.borrow_mut();
+        let now = clock::now();
+        let past = &opened.past;
+        let age = now.saturating_duration_since(past.born);
+        let worn = keep_alive.max_requests != 0 && past.served >= keep_alive.max_requests;
+        if connections.len() >= keep_alive.max_idle || age >= keep_alive.max_lifetime || worn {
+            return;
+        }
+        opened.deadline.clear();
+        past.counted.numbers.idle.add(past.counted.worker, 1);
+        let left = keep_alive.max_lifetime.saturating_sub(age);
+        connections.push_back(Idle {
+            opened: Some(opened),
+            expires: now + keep_alive.idle_timeout.min(left),
+        });
+    }
+
+    /// The connection used last, if there is one that is still quiet. `surely` asks the kernel,
+    /// for requests that could not be sent a second time.
+    pub(super) fn take(&self, now: Instant, surely: bool) -> Option<Opened> {
+        let mut connections = self.0.borrow_mut();
+        while let Some(mut idle) = connections.pop_back() {
             // What can be read from an idle connection is its end, or garbage.
-            if now < idle.expires && idle.transport.is_quiet(surely) {
-                return Some(Opened {
-                    transport: idle.transport,
-                    deadline: idle.deadline,
-                    home: Rc::clone(self),
-                });
+            if now < idle.expires
+                && let Some(opened) = idle.take()
+                && opened.transport.is_quiet(surely)
+            {
+                return Some(opened);
             }
         }
         None
     }
 
     fn drop_expired(&self, now: Instant) -> Option<Instant> {
-        let mut connections = self.connections.borrow_mut();
+        let mut connections = self.0.borrow_mut();
         connections.retain(|idle| now < idle.expires);
         connections.iter().map(|idle| idle.expires).min()
+    }
+}
+
+impl Idle {
+    fn take(&mut self) -> Option<Opened> {
+        let opened = self.opened.take()?;
+        let counted = &opened.past.counted;
+        counted.numbers.idle.add(counted.worker, -1);
+        Some(opened)
+    }
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        drop(self.take());
     }
 }

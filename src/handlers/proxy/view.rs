@@ -4,26 +4,31 @@
 //! ```text
 //!   View::affinity(x) ── once a request
 //!        │
-//!   View::lease ──▶ next endpoint ──▶ a kept connection, or a new one ──▶ Connection { lease }
-//!        ▲                                       │
-//!        └── tried ◀── Refused ◀─────────────────┘
+//!   View::lease ─▶ breaker ─▶ admission ─▶ a kept connection, or a new one ─▶ Connection
+//!        ▲                    │  ▲                  │                         { lease }
+//!        │                 queue ┘                  │
+//!        └── tried ◀── Refused ◀────────────────────┘
 //! ```
 
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, Weak as ArcWeak};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tracing::warn;
-
-use super::balance::Rotation;
-use super::connect::{ConnectError, Connection, Opened, connect};
-use super::endpoint::{Endpoint, EndpointId, Place};
-use super::lease::Lease;
-use super::pool::{IdleList, Pool, take_idle};
-use super::upstream::{KeepAlive, Timeouts, Upstream};
+use super::admission::Denied;
+pub(super) use super::balance::Affinity;
+use super::balance::{Algorithm, Turns, hash};
+use super::connect::{Connection, Opened};
+use super::endpoint::{Endpoint, EndpointId};
+use super::health::Verdicts;
+use super::lease::{Lease, Trial};
+use super::pool::{IdleList, Pool};
+use super::roster::Roster;
+use super::upstream::{KeepAlive, Rules, Timeouts, Upstream, UpstreamState};
 use crate::clock;
-use crate::exchange::{Deadlines, Exchange, Why, WorkerLocals};
+use crate::exchange::{Deadlines, Escape, Exchange, Why};
 
 /// How long an endpoint that could not be connected to is left out, unless all are. Short, so
 /// that one that comes back is soon used; long against the cost of asking in vain.
@@ -32,17 +37,24 @@ const AVOIDED_FOR: Duration = Duration::from_secs(2);
 /// How often an endpoint's failures are logged one by one, a worker.
 const COMPLAINT_EVERY: Duration = Duration::from_secs(1);
 
-/// A worker's view of an upstream.
+/// A worker's view of an upstream, as long as its endpoints stay the same.
 #[derive(Debug)]
 pub(super) struct View {
     upstream: ArcWeak<Upstream>,
+    /// Which state of affairs of the roster it shows.
+    version: u64,
     pub(super) name: Rc<str>,
-    rotation: Rotation,
-    endpoints: Box<[Rc<EndpointView>]>,
-    timeouts: Timeouts,
-    keep_alive: KeepAlive,
+    pub(super) worker: usize,
+    pub(super) rules: Arc<Rules>,
+    pub(super) minded: Verdicts,
+    pub(super) roster: Arc<Roster>,
+    pub(super) state: Arc<UpstreamState>,
+    pub(super) turns: Turns,
+    pub(super) endpoints: Box<[Rc<EndpointView>]>,
+    pub(super) timeouts: Timeouts,
+    pub(super) keep_alive: KeepAlive,
     pool: Weak<Pool>,
-    deadlines: Rc<Deadlines>,
+    pub(super) deadlines: Rc<Deadlines>,
 }
 
 /// A worker's view of an endpoint.
@@ -50,17 +62,11 @@ pub(super) struct View {
 pub(super) struct EndpointView {
     pub(super) id: EndpointId,
     pub(super) name: Rc<str>,
-    pub(super) authority: Arc<str>,
-    place: Arc<Place>,
-    /// One for each of its destinations, once these are known.
-    idle: OnceCell<Box<[Rc<IdleList>]>>,
+    pub(super) own: Arc<Endpoint>,
+    pub(super) idle: Rc<IdleList>,
     avoided_until: Cell<Option<Instant>>,
     quiet_until: Cell<Option<Instant>>,
 }
-
-/// What of a request decides its endpoint; nothing, for most algorithms.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Affinity {}
 
 /// Why a try came to no connection.
 #[derive(Debug)]
@@ -71,21 +77,39 @@ pub(super) struct Refused {
 }
 
 impl View {
+    /// The view of a worker; of the one `before`, what still holds is taken over.
     pub(super) fn new(
         upstream: &Arc<Upstream>,
         pool: &Rc<Pool>,
-        locals: &WorkerLocals,
+        locals: (&Rc<Deadlines>, usize),
+        before: Option<&Self>,
     ) -> Rc<Self> {
-        let endpoints = &upstream.endpoints;
+        let (deadlines, worker) = locals;
+        // Read first: a change after it is seen at the next request.
+        let version = upstream.roster.version();
+        let endpoints = upstream.roster.endpoints();
+        let view = |own: &Arc<Endpoint>| {
+            let known = before.and_then(|before| {
+                let mut known = before.endpoints.iter();
+                known.find(|known| Arc::ptr_eq(&known.own, own))
+            });
+            known.map_or_else(|| EndpointView::new(own, pool), Rc::clone)
+        };
         Rc::new(Self {
             upstream: Arc::downgrade(upstream),
+            version,
             name: upstream.name().into(),
-            rotation: Rotation::new(endpoints.iter().map(|own| own.weight), locals.worker),
-            endpoints: endpoints.iter().map(EndpointView::new).collect(),
+            worker,
+            rules: Arc::clone(&upstream.rules),
+            minded: upstream.rules.minded(),
+            roster: Arc::clone(&upstream.roster),
+            state: Arc::clone(&upstream.state),
+            turns: Turns::new(endpoints.len(), worker),
+            endpoints: endpoints.iter().map(view).collect(),
             timeouts: upstream.timeouts,
             keep_alive: upstream.keep_alive,
             pool: Rc::downgrade(pool),
-            deadlines: Rc::clone(&locals.deadlines),
+            deadlines: Rc::clone(deadlines),
         })
     }
 
@@ -94,69 +118,106 @@ impl View {
         self.upstream.strong_count() > 0
     }
 
+    /// Whether the endpoints are still the same.
+    pub(super) fn is_current(&self) -> bool {
+        self.version == self.roster.version()
+    }
+
+    /// The view of the endpoints as they are now.
+    fn current(self: &Rc<Self>) -> Rc<Self> {
+        if self.is_current() {
+            return Rc::clone(self);
+        }
+        let renewed = self.pool.upgrade().zip(self.upstream.upgrade());
+        renewed.map_or_else(
+            || Rc::clone(self),
+            |(pool, upstream)| pool.renewed_view(&upstream, (&self.deadlines, self.worker)),
+        )
+    }
+
     /// What of this request decides its endpoint. The same for each of its tries.
-    #[expect(clippy::unused_self, reason = "the algorithm says what")]
-    pub(super) fn affinity(&self, _x: &Exchange<'_>) -> Affinity {
-        Affinity::default()
+    pub(super) fn affinity(&self, x: &Exchange<'_>) -> Affinity {
+        let mut affinity = Affinity::default();
+        if let (Algorithm::Hash(by), Some(pool)) = (&*self.rules.algorithm, self.pool.upgrade()) {
+            let mut key = pool.buffers.take();
+            by.key.render(x, Escape::Plain, &mut key);
+            // Who has no key is not all one client.
+            affinity.hash = (!key.is_empty()).then(|| hash(&key));
+            pool.buffers.give(key);
+        }
+        affinity
     }
 
     /// A connection to the endpoint whose turn it is among those not yet tried: a kept one, or
-    /// a new one. `repeatable` says that the request can be sent a second time, so that a kept
-    /// connection need not be looked at as closely.
+    /// a new one. If the upstream is at its limit, waits in its queue. `repeatable` says that
+    /// the request can be sent a second time, so that a kept connection need not be looked at as
+    /// closely.
     ///
     /// # Errors
-    /// No endpoint is left, or the one whose turn it was cannot be connected to: then another
-    /// may be tried.
+    /// No endpoint is left, the circuit is open, the queue is full or took too long; or the
+    /// endpoint whose turn it was cannot be connected to: then another may be tried.
     pub(super) async fn lease(
         self: &Rc<Self>,
-        _affinity: &Affinity,
+        affinity: &Affinity,
         tried: &[EndpointId],
         repeatable: bool,
     ) -> Result<Connection, Refused> {
-        let lease = self.next(tried).ok_or(Refused {
-            why: Why::NoEndpoint,
-            endpoint: None,
-        })?;
-        let lists = self.lists(&lease.endpoint);
-        match take_idle(lists, !repeatable) {
+        let view = self.current();
+        let trial = Trial::pass(&view)?;
+        let queued = !view.state.queue.is_empty();
+        let admitted = if queued {
+            Err(Denied::Full)
+        } else {
+            view.admit(affinity, tried)
+        };
+        let mut lease = match admitted {
+            Ok(lease) => lease,
+            Err(Denied::NoEndpoint) => return Err(Refused::none(Why::NoEndpoint)),
+            Err(denied) => view.wait(denied, affinity, tried).await?,
+        };
+        lease.trial = trial;
+        let endpoint = &lease.endpoint;
+        endpoint.own.state.numbers.requests.add(view.worker, 1);
+        match endpoint.idle.take(clock::now(), !repeatable) {
             Some(opened) => Ok(opened.lent(lease, true)),
             None => lease.connect().await,
         }
     }
 
-    /// The endpoint whose turn it is, among those not yet tried. Those that lately could not be
-    /// connected to come last.
-    fn next(self: &Rc<Self>, tried: &[EndpointId]) -> Option<Lease> {
-        let now = clock::now();
-        let upstream = self.upstream.upgrade()?;
-        let up = |index: usize| {
-            let endpoint = upstream.endpoints.get(index);
-            endpoint.is_some_and(|own| own.is_up() && !tried.contains(&own.id))
+    /// Waits until an endpoint may be used.
+    async fn wait(
+        self: &Rc<Self>,
+        denied: Denied,
+        affinity: &Affinity,
+        tried: &[EndpointId],
+    ) -> Result<Lease, Refused> {
+        let (timeout, why) = match denied {
+            Denied::Full => (self.rules.waiting.timeout, Why::QueueTimeout),
+            // As long as one would wait for the connection.
+            Denied::Unresolved | Denied::NoEndpoint => (self.timeouts.connect, Why::NoEndpoint),
         };
-        let avoided = |index: usize| {
-            let endpoint = self.endpoints.get(index);
-            endpoint.is_some_and(|endpoint| endpoint.is_avoided(now))
-        };
-        let index = self
-            .rotation
-            .next(|index| up(index) && !avoided(index))
-            .or_else(|| self.rotation.next(up))?;
-        let endpoint = self.endpoints.get(index)?;
-        Some(Lease::new(Rc::clone(self), Rc::clone(endpoint)))
+        let place = self.state.queue.join(self.rules.waiting.size);
+        let place = place.ok_or_else(|| Refused::none(Why::QueueFull))?;
+        let deadline = self.deadlines.register();
+        deadline.set(timeout);
+        poll_fn(|cx| {
+            while place.poll_called(cx).is_ready() {
+                match self.current().admit(affinity, tried) {
+                    Ok(lease) => return Poll::Ready(Ok(lease)),
+                    Err(Denied::NoEndpoint) => {
+                        return Poll::Ready(Err(Refused::none(Why::NoEndpoint)));
+                    }
+                    Err(Denied::Full | Denied::Unresolved) => {}
+                }
+            }
+            deadline.poll_past(cx).map(|()| Err(Refused::none(why)))
+        })
+        .await
     }
 
-    /// Where to connect to, in the order of resolution.
-    fn lists<'e>(&self, endpoint: &'e EndpointView) -> &'e [Rc<IdleList>] {
-        if let Some(lists) = endpoint.idle.get() {
-            return lists;
-        }
-        let destinations = endpoint.place.destinations();
-        let Some(pool) = self.pool.upgrade().filter(|_| !destinations.is_empty()) else {
-            return &[];
-        };
-        endpoint
-            .idle
-            .get_or_init(|| destinations.iter().map(|own| pool.list(own)).collect())
+    /// How many connections to each endpoint shall be ready.
+    pub(super) fn wanted_idle(&self) -> usize {
+        self.keep_alive.min_idle.min(self.keep_alive.max_idle)
     }
 
     /// Keeps a connection that is between two exchanges, or drops it if enough are kept.
@@ -168,57 +229,34 @@ impl View {
     }
 }
 
-impl Lease {
-    /// A new connection to the endpoint.
-    pub(super) async fn connect(self) -> Result<Connection, Refused> {
-        let Self { view, endpoint } = &self;
-        let timeout = view.timeouts.connect;
-        match connect(view.lists(endpoint), &view.deadlines, timeout).await {
-            Ok(opened) => {
-                endpoint.welcome();
-                Ok(opened.lent(self, false))
-            }
-            Err(ConnectError { why, error }) => {
-                endpoint.avoid();
-                if endpoint.may_complain() {
-                    let error = error.as_ref().map(tracing::field::display);
-                    let (upstream, endpoint) = (&*view.name, &*endpoint.name);
-                    warn!(
-                        upstream,
-                        endpoint,
-                        why = why.as_str(),
-                        error,
-                        "cannot connect"
-                    );
-                }
-                Err(Refused {
-                    why,
-                    endpoint: Some(self.endpoint),
-                })
-            }
+impl Refused {
+    /// There is nothing to try.
+    pub(super) const fn none(why: Why) -> Self {
+        Self {
+            why,
+            endpoint: None,
         }
     }
 }
 
 impl EndpointView {
-    fn new(endpoint: &Endpoint) -> Rc<Self> {
+    fn new(endpoint: &Arc<Endpoint>, pool: &Pool) -> Rc<Self> {
         Rc::new(Self {
             id: endpoint.id,
             name: Rc::from(&*endpoint.name),
-            authority: Arc::clone(&endpoint.authority),
-            place: Arc::clone(&endpoint.place),
-            idle: OnceCell::new(),
+            own: Arc::clone(endpoint),
+            idle: pool.list(&endpoint.destination),
             avoided_until: Cell::new(None),
             quiet_until: Cell::new(None),
         })
     }
 
-    fn is_avoided(&self, now: Instant) -> bool {
+    pub(super) fn is_avoided(&self, now: Instant) -> bool {
         self.avoided_until.get().is_some_and(|until| now < until)
     }
 
     /// Leaves it out for a while.
-    fn avoid(&self) {
+    pub(super) fn avoid(&self) {
         self.avoided_until.set(Some(clock::now() + AVOIDED_FOR));
     }
 
