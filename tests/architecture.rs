@@ -42,6 +42,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("mime_guess", &["http/mime.rs"]),
     ("notify", &["daemon/watcher.rs"]),
     ("prometheus_client", &["handlers/metrics/"]),
+    ("quick_cache", &["middleware/cache/store.rs"]),
     ("regex", &["build/regex.rs", "build/mod.rs"]),
     ("listenfd", &["daemon/inherited.rs"]),
     ("sd_notify", &["daemon/systemd.rs"]),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
-use super::{Exchange, Middleware};
+use super::{Behind, Exchange, Middleware};
 
 /// What was found out. Most exchanges have none of it, so it is boxed when first written.
 #[derive(Default)]
@@ -29,6 +29,8 @@ pub struct Facts {
     pub log: SmallVec<[Logged; 2]>,
     /// Parameters of the query that are secrets, which no log may show.
     pub secret_parameters: SmallVec<[Arc<str>; 1]>,
+    /// What is run behind the answer.
+    pub(super) behind: Vec<Behind>,
     held: SmallVec<[(usize, Box<dyn Any>); 2]>,
 }
 
@@ -40,6 +42,7 @@ impl fmt::Debug for Facts {
             .field("would_refuse", &self.would_refuse)
             .field("cache", &self.cache)
             .field("trace", &self.trace)
+            .field("behind", &self.behind)
             .field("held", &self.held.len())
             .finish_non_exhaustive()
     }
@@ -88,7 +91,7 @@ impl Exchange<'_> {
     /// Keeps a thing of this middleware instance until the exchange is over: a slot, a start
     /// time. It is dropped with the exchange, however that ends. One of a type an instance.
     pub fn hold<T: 'static>(&mut self, of: &(impl Middleware + ?Sized), thing: T) {
-        let key = identity(of);
+        let key = of.identity();
         let held = &mut self.facts_mut().held;
         held.retain(|(known, any)| *known != key || !any.is::<T>());
         held.push((key, Box::new(thing)));
@@ -96,7 +99,7 @@ impl Exchange<'_> {
 
     /// What this middleware instance keeps for this exchange.
     pub fn held<T: 'static>(&self, of: &(impl Middleware + ?Sized)) -> Option<&T> {
-        let key = identity(of);
+        let key = of.identity();
         let held = &self.facts.as_ref()?.held;
         held.iter()
             .filter(|(known, _)| *known == key)
@@ -105,7 +108,7 @@ impl Exchange<'_> {
 
     /// Takes out what this middleware instance keeps for this exchange.
     pub fn take_held<T: 'static>(&mut self, of: &(impl Middleware + ?Sized)) -> Option<T> {
-        let key = identity(of);
+        let key = of.identity();
         let held = &mut self.facts.as_mut()?.held;
         let at = held
             .iter()
@@ -113,11 +116,6 @@ impl Exchange<'_> {
         let (_, any) = held.swap_remove(at);
         any.downcast().ok().map(|thing| *thing)
     }
-}
-
-/// An instance stays where it is as long as an exchange uses it, so its address names it.
-fn identity(of: &(impl Middleware + ?Sized)) -> usize {
-    std::ptr::from_ref(of).cast::<()>().addr()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The run-time contracts: an exchange, what is done around it, and what comes back.
 
+pub mod behind;
 pub mod blocking;
 pub mod body;
 pub mod client;
@@ -27,6 +28,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use behind::Behind;
 pub use blocking::{BlockingPool, PoolFull};
 pub use body::{Body, BodyError, BodyLimit, BodyStream, FileSlice, Part, Tunnel};
 pub use deadlines::{Deadline, Deadlines};
@@ -239,6 +241,12 @@ pub trait Middleware: Send + Sync + fmt::Debug {
     /// The exchange is over: sent, cut off or timed out. Runs for every middleware that was
     /// entered, also when the client hung up.
     fn on_complete(&self, _x: &Exchange<'_>, _outcome: &Outcome) {}
+
+    /// What names this instance as long as an exchange uses it: where it stands in memory. Who
+    /// stands in for another one gives that one's.
+    fn identity(&self) -> usize {
+        std::ptr::from_ref(self).cast::<()>().addr()
+    }
 }
 
 /// What [`Middleware::on_request`] wants to happen next.

@@ -3,6 +3,7 @@
 mod access_log;
 mod basic_auth;
 mod body_limit;
+mod cache;
 mod compression;
 mod cors;
 mod credentials;
@@ -25,6 +26,7 @@ pub const REGISTRY: &[Kind<Box<dyn Middleware>>] = &[
     access_log::KIND,
     basic_auth::KIND,
     body_limit::KIND,
+    cache::KIND,
     compression::KIND,
     cors::KIND,
     headers::KIND,

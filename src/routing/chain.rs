@@ -35,6 +35,16 @@ impl Chain {
         }
     }
 
+    /// What is further in than the link of this identity; `None` if there is no such link.
+    pub fn within(&self, identity: usize) -> Option<Self> {
+        let at = self
+            .links
+            .iter()
+            .position(|link| link.identity() == identity)?;
+        let inner = self.links.iter().skip(at.saturating_add(1));
+        Some(Self::new(inner.cloned()))
+    }
+
     /// Runs `on_request` inwards; the response of the one that answered, if one did.
     ///
     /// `entered` is kept up to date at every step, so that `on_complete` is right also when the
@@ -254,6 +264,23 @@ mod tests {
         chain.on_complete(entered, &x, &outcome());
         let said = said.lock().unwrap().clone();
         assert_eq!(said, ["a request", "b request", "b complete", "a complete"]);
+    }
+
+    #[test]
+    fn what_is_further_in_than_a_link_is_a_chain() {
+        let (chain, said) = chain(&[Answer::Continue, Answer::Continue, Answer::Respond]);
+        let links: Vec<usize> = chain.links.iter().map(|link| link.identity()).collect();
+        let &[first, _, last] = links.as_slice() else {
+            panic!("three links")
+        };
+        let inner = chain.within(first).unwrap();
+        let mut request = TestRequest::get("/");
+        let mut x = request.exchange();
+        let answered = block_on(inner.on_request(&mut x, &mut Entered::default()));
+        assert!(answered.is_some());
+        assert_eq!(*said.lock().unwrap(), ["b request", "c request"]);
+        assert!(chain.within(last).unwrap().links.is_empty());
+        assert!(inner.within(first).is_none());
     }
 
     #[test]

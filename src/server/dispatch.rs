@@ -4,6 +4,7 @@ use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use super::snapshot::Snapshot;
 use crate::exchange::{BodyError, BodyStream, Exchange, Outcome, Response, Why};
 use crate::http::{StatusCode, name};
 use crate::routing::chain::{Chain, Entered};
+use crate::routing::route::Route;
 use crate::routing::table::Found;
 use crate::telemetry::RouteNumbers;
 
@@ -22,6 +24,8 @@ use crate::telemetry::RouteNumbers;
 pub struct Answer<'t> {
     /// What to send.
     pub response: Response,
+    /// The route that made it, if one did.
+    pub route: Option<&'t Arc<Route>>,
     chain: &'t Chain,
     entered: Entered,
     numbers: Option<&'t RouteNumbers>,
@@ -60,15 +64,23 @@ pub async fn dispatch<'t>(
     gone: impl FnMut(&mut Context<'_>) -> Poll<Why>,
 ) -> Answer<'t> {
     let found = snapshot.table.find(x.request, &mut x.params);
-    let (chain, numbers) = match &found {
-        Found::Route(route) | Found::Options(route, _) => {
+    let route = match found {
+        Found::Route(route) | Found::Options(route, _) => Some(route),
+        Found::MethodNotAllowed(_) | Found::NotFound => None,
+    };
+    let (chain, numbers) = match route {
+        Some(route) => {
             x.route = &route.name;
             (&route.chain, route.numbers.as_deref())
         }
-        Found::MethodNotAllowed(_) | Found::NotFound => (snapshot.table.misses(), None),
+        None => (snapshot.table.misses(), None),
     };
     let answer = run(x, chain, Inner::Found(found), gone).await;
-    Answer { numbers, ..answer }
+    Answer {
+        route,
+        numbers,
+        ..answer
+    }
 }
 
 /// Sends a response that was decided before any route, through the chain of refused requests.
@@ -127,6 +139,44 @@ async fn run<'t>(
     gone: impl FnMut(&mut Context<'_>) -> Poll<Why>,
 ) -> Answer<'t> {
     x.locals.counters.exchanges_begun.add(1);
+    let (response, entered) = make(x, chain, inner, gone).await;
+    Answer {
+        response,
+        route: None,
+        chain,
+        entered,
+        numbers: None,
+    }
+}
+
+/// Runs a chain and what stands inside it, on behalf of no client: nothing is counted, and nobody
+/// can go away. `done` takes the response.
+pub async fn run_behind(
+    x: &mut Exchange<'_>,
+    chain: &Chain,
+    route: &Arc<Route>,
+    done: impl FnOnce(&mut Exchange<'_>, Response),
+) {
+    let inner = Inner::Found(Found::Route(route));
+    let (response, entered) = make(x, chain, inner, |_: &mut Context<'_>| Poll::Pending).await;
+    let status = Some(response.status);
+    done(x, response);
+    let outcome = Outcome {
+        status,
+        body_sent: 0,
+        body_received: 0,
+        duration: x.elapsed(),
+        why: x.why,
+    };
+    chain.on_complete(entered, x, &outcome);
+}
+
+async fn make(
+    x: &mut Exchange<'_>,
+    chain: &Chain,
+    inner: Inner<'_>,
+    gone: impl FnMut(&mut Context<'_>) -> Poll<Why>,
+) -> (Response, Entered) {
     let mut entered = Entered::default();
     let made = {
         let making = async {
@@ -161,12 +211,7 @@ async fn run<'t>(
     if let Some(why) = response.why {
         x.why = Some(why);
     }
-    Answer {
-        response,
-        chain,
-        entered,
-        numbers: None,
-    }
+    (response, entered)
 }
 
 enum Made {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tracing::debug;
 
+use super::behind;
 use super::connection::Connection;
 use super::desk::Buffers;
 use super::dispatch::{Answer, dispatch, refuse};
@@ -116,6 +117,7 @@ async fn exchange(
         ..Exchange::new(head, &connection.info, &connection.worker.locals, started)
     };
     let mut answer = answer(connection, &mut x, &snapshot, refusal, output).await;
+    behind::start(&mut x, answer.route, &connection.worker, &snapshot);
     replace_if_body_failed(&mut answer.response, progress.as_deref());
     x.why = answer.response.why.or(x.why);
     // Taken so that a body nobody read can be drained here.

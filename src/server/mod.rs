@@ -2,6 +2,7 @@
 //!
 //! Nothing is parsed or defaulted here: what a request may do was compiled into the generation.
 
+mod behind;
 pub mod connection;
 pub mod desk;
 pub mod dispatch;

@@ -37,6 +37,8 @@ pub struct Worker {
     pub open: Cell<usize>,
     /// Connections cut when the drain time was up.
     pub cut: Cell<u64>,
+    /// Tasks that run for no client now.
+    pub behind: Cell<usize>,
     changed: Notify,
     connections: Cell<u64>,
     desks: RefCell<Vec<Desk>>,
@@ -84,6 +86,7 @@ async fn work(setup: WorkerSetup) -> io::Result<()> {
         phase: Cell::new(Phase::Serving),
         open: Cell::new(0),
         cut: Cell::new(0),
+        behind: Cell::new(0),
         changed: Notify::new(),
         connections: Cell::new(0),
         desks: RefCell::default(),

@@ -74,34 +74,35 @@ impl CacheStatus {
         }
     }
 
-    /// Writes the member of the list: the name of the cache, a token, and the parameters.
-    pub fn write(&self, cache: &str, into: &mut Vec<u8>) {
+    /// Gives the member of the list, piece by piece: the name of the cache, a token, and the
+    /// parameters.
+    pub fn write(&self, cache: &str, mut write: impl FnMut(&[u8])) {
         let mut number = itoa::Buffer::new();
-        into.extend_from_slice(cache.as_bytes());
+        write(cache.as_bytes());
         if self.hit {
-            into.extend_from_slice(b"; hit");
+            write(b"; hit");
         }
         if let Some(forward) = self.forward {
-            into.extend_from_slice(b"; fwd=");
-            into.extend_from_slice(forward.as_str().as_bytes());
+            write(b"; fwd=");
+            write(forward.as_str().as_bytes());
         }
         if let Some(status) = self.forward_status {
-            into.extend_from_slice(b"; fwd-status=");
-            into.extend_from_slice(number.format(status).as_bytes());
+            write(b"; fwd-status=");
+            write(number.format(status).as_bytes());
         }
         if let Some(ttl) = self.ttl {
-            into.extend_from_slice(b"; ttl=");
-            into.extend_from_slice(number.format(ttl).as_bytes());
+            write(b"; ttl=");
+            write(number.format(ttl).as_bytes());
         }
         if self.stored {
-            into.extend_from_slice(b"; stored");
+            write(b"; stored");
         }
         if self.collapsed {
-            into.extend_from_slice(b"; collapsed");
+            write(b"; collapsed");
         }
         if let Some(refusal) = self.refusal {
-            into.extend_from_slice(b"; detail=");
-            into.extend_from_slice(refusal.as_str().as_bytes());
+            write(b"; detail=");
+            write(refusal.as_str().as_bytes());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which responses a shared cache may keep (RFC 9111 §3, §3.5).
 
-use super::{Lifetime, RequestDirectives, ResponseDirectives};
+use super::{Lifetime, RequestDirectives, ResponseDirectives, validation};
 use crate::http::{Headers, Method, StatusCode, name};
 
 /// Why a response is not kept.
@@ -24,6 +24,8 @@ pub enum Refusal {
     VaryAny,
     /// It is stale as it comes and cannot be asked about: it could never be used.
     Useless,
+    /// It is larger than may be kept of one.
+    TooLarge,
 }
 
 impl Refusal {
@@ -39,6 +41,7 @@ impl Refusal {
             Self::SetCookie => "set-cookie",
             Self::VaryAny => "vary-any",
             Self::Useless => "no-freshness",
+            Self::TooLarge => "too-large",
         }
     }
 }
@@ -99,7 +102,7 @@ pub fn may_store(
     if headers.has_token(&name::VARY, "*") {
         return Err(Refusal::VaryAny);
     }
-    let has_validator = headers.contains(&name::ETAG) || headers.contains(&name::LAST_MODIFIED);
+    let has_validator = validation::can_be_asked_about(headers);
     let may_be_kept = lifetime.explicit || directives.public || is_cacheable_by_default(status);
     let is_fresh = lifetime.seconds > 0 && !directives.no_cache;
     let is_graced = directives

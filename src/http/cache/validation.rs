@@ -4,10 +4,6 @@ use crate::http::conditional::Validators;
 use crate::http::etag::ETag;
 use crate::http::{HeaderName, Headers, date, name};
 
-/// The preconditions of requests that a cache may answer by itself: it evaluates them against
-/// what it has, and they do not go to the origin with its own (§4.3.2).
-pub const OWN_CONDITIONS: [HeaderName; 2] = [name::IF_NONE_MATCH, name::IF_MODIFIED_SINCE];
-
 /// The preconditions that are for the origin alone (§4.3.2): who sends one is passed on.
 pub const ORIGIN_CONDITIONS: [HeaderName; 2] = [name::IF_MATCH, name::IF_UNMODIFIED_SINCE];
 
@@ -26,7 +22,8 @@ pub fn can_be_asked_about(stored: &Headers) -> bool {
 }
 
 /// Puts the conditions in place under which the origin need not send a stored response again
-/// (§4.3.1). The request must have none of [`OWN_CONDITIONS`] left.
+/// (§4.3.1). The request's own have been taken
+/// off: the cache answers them from what it has.
 pub fn ask_about(stored: &Headers, request: &mut Headers) {
     if let Some(tag) = stored.get(&name::ETAG) {
         request.set(&name::IF_NONE_MATCH, tag);

@@ -3,6 +3,7 @@
 mod access_log;
 mod access_log_forms;
 mod basic_auth;
+mod cache;
 mod compression;
 mod cors;
 mod headers;

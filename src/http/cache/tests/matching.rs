@@ -117,7 +117,7 @@ fn what_is_told() {
     #[track_caller]
     fn check(status: CacheStatus, expected: &str) {
         let mut text = Vec::new();
-        status.write("pages", &mut text);
+        status.write("pages", |piece| text.extend_from_slice(piece));
         assert_eq!(String::from_utf8(text).unwrap(), expected);
     }
     check(CacheStatus::hit(59), "pages; hit; ttl=59");
