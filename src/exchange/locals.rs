@@ -2,7 +2,6 @@
 
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -23,7 +22,8 @@ pub struct WorkerLocals {
     pub blocking: BlockingPool,
     /// What this worker counts.
     pub counters: Arc<WorkerCounters>,
-    kept: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
+    /// One of a type. There are fewer than a dozen types, and this is asked for every request.
+    kept: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
     flushed: RefCell<Vec<Weak<dyn Flush>>>,
 }
 
@@ -78,12 +78,21 @@ impl WorkerLocals {
 
     /// This worker's only `T`, made when first asked for.
     pub fn keep<T: Default + 'static>(&self) -> Rc<T> {
-        let mut kept = self.kept.borrow_mut();
-        let any = kept
-            .entry(TypeId::of::<T>())
-            .or_insert_with(|| Rc::new(T::default()));
+        let key = TypeId::of::<T>();
+        let known = self.find(key);
+        let any = known.unwrap_or_else(|| {
+            let any: Rc<dyn Any> = Rc::new(T::default());
+            self.kept.borrow_mut().push((key, Rc::clone(&any)));
+            any
+        });
         // The key is the type, so the downcast cannot fail; a fresh one would be a cache miss.
-        Rc::clone(any).downcast().unwrap_or_default()
+        any.downcast().unwrap_or_default()
+    }
+
+    fn find(&self, key: TypeId) -> Option<Rc<dyn Any>> {
+        let kept = self.kept.borrow();
+        let (_, any) = kept.iter().find(|(known, _)| *known == key)?;
+        Some(Rc::clone(any))
     }
 }
 

@@ -3,8 +3,8 @@
 /// Whether this is `host[:port]` (RFC 9110 §7.2): a registered name or IPv4 address without
 /// percent-encoding, or an IPv6 address in brackets. May be empty; user information is refused.
 pub fn is_host(authority: &[u8]) -> bool {
-    let is_name = |byte: &&u8| NAME[usize::from(**byte)];
-    let length = authority.iter().take_while(is_name).count();
+    let end = authority.iter().position(|&byte| !NAME[usize::from(byte)]);
+    let length = end.unwrap_or(authority.len());
     match authority.get(length..).unwrap_or_default() {
         [] => true,
         [b':', port @ ..] => length > 0 && is_port(port),
@@ -30,11 +30,14 @@ fn is_literal(literal: &[u8]) -> bool {
 
 /// May be empty (RFC 3986 §3.2.3).
 fn is_port(port: &[u8]) -> bool {
-    let number = port.iter().try_fold(0_u16, |number, byte| {
-        let digit = byte.is_ascii_digit().then(|| u16::from(byte & 0xf))?;
-        number.checked_mul(10)?.checked_add(digit)
-    });
-    number.is_some()
+    let mut number: u32 = 0;
+    for &byte in port {
+        if !byte.is_ascii_digit() {
+            return false;
+        }
+        number = (number * 10 + u32::from(byte & 0xf)).min(1 << 16);
+    }
+    number < 1 << 16
 }
 
 /// The bytes of a registered name, percent-encoding left out.

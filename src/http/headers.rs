@@ -91,16 +91,17 @@ impl Headers {
     /// Notes a field line of a section that a parser is reading and has checked: its name, where
     /// that starts in the section, and where its value stands. [`Self::fill`] must follow once
     /// the section is complete; until then its names and values read as empty.
+    #[inline]
     pub(super) fn note(&mut self, name: &[u8], start: usize, value: Range<usize>) {
-        let base = offset(self.bytes.len());
+        let base = self.bytes.len();
         let span = |start: usize, end: usize| Span {
-            start: base.saturating_add(offset(start)),
-            end: base.saturating_add(offset(end)),
+            start: offset(base + start),
+            end: offset(base + end),
         };
         let known = Known::intern(name);
         self.known |= known.bit();
         self.fields.push(Field {
-            name: span(start, start.saturating_add(name.len())),
+            name: span(start, start + name.len()),
             value: span(value.start, value.end),
             known,
         });
@@ -148,6 +149,7 @@ impl Headers {
     }
 
     /// The value of the first field of this name.
+    #[inline]
     pub fn get(&self, name: &HeaderName) -> Option<&[u8]> {
         let field = self.fields.get(self.position(name)?)?;
         Some(field.value.of(&self.bytes))
@@ -172,8 +174,9 @@ impl Headers {
     }
 
     /// Whether there is a field of this name.
+    #[inline]
     pub fn contains(&self, name: &HeaderName) -> bool {
-        self.get(name).is_some()
+        self.position(name).is_some()
     }
 
     /// The members of a comma-separated list field (RFC 9110 §5.6.1), over all its lines,
@@ -210,21 +213,26 @@ impl Headers {
             .map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
     }
 
+    #[inline]
     fn may_hold(&self, known: Known) -> bool {
         known == Known::NONE || self.known & known.bit() != 0
     }
 
+    #[inline]
     fn position(&self, name: &HeaderName) -> Option<usize> {
-        if !self.may_hold(name.known()) {
-            return None;
-        }
         let known = name.known();
-        if known != Known::NONE {
-            return self.fields.iter().position(|field| field.known == known);
+        if self.may_hold(known) {
+            self.search(name, known)
+        } else {
+            None
         }
+    }
+
+    fn search(&self, name: &HeaderName, known: Known) -> Option<usize> {
+        let is_known = known != Known::NONE;
         self.fields
             .iter()
-            .position(|field| is(field, name, &self.bytes))
+            .position(|field| field.known == known && (is_known || is(field, name, &self.bytes)))
     }
 
     fn store(&mut self, name: &[u8], value: &[u8], known: Known) -> Field {

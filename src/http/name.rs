@@ -33,6 +33,7 @@ impl Known {
     }
 
     /// A bit of its own for each interned name; none for [`Known::NONE`].
+    #[inline]
     pub(super) const fn bit(self) -> u128 {
         if self.0 == u8::MAX { 0 } else { 1 << self.0 }
     }
@@ -218,6 +219,7 @@ impl HeaderName {
         }
     }
 
+    #[inline]
     pub(super) fn known(&self) -> Known {
         match &self.0 {
             Repr::Known(known) => *known,

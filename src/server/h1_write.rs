@@ -177,6 +177,20 @@ pub async fn flush(connection: &Rc<Connection>, output: &mut Vec<u8>) -> Result<
     if output.is_empty() {
         return Ok(());
     }
+    // The kernel nearly always takes all of it.
+    let slices = [IoSlice::new(output)];
+    match connection.transport.try_write(&slices, More::No) {
+        Ok(written) if written == output.len() => {
+            output.clear();
+            return Ok(());
+        }
+        Ok(written) => drop(output.drain(..written)),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+        Err(_) => {
+            output.clear();
+            return Err(Why::ClientAbort);
+        }
+    }
     let written = write_all(connection, &[output], More::No).await;
     output.clear();
     written
@@ -277,12 +291,19 @@ async fn load(
 ) -> Result<(), Why> {
     use rustix::io::ReadWriteFlags;
     let last = offset + count as u64 - 1;
+    if connection.worker.resident.is_known(&slice.file, last) {
+        return Ok(());
+    }
     let mut byte = [0_u8; 1];
     let mut into = [std::io::IoSliceMut::new(&mut byte)];
     match rustix::io::preadv2(&slice.file, &mut into, last, ReadWriteFlags::NOWAIT) {
         Err(rustix::io::Errno::AGAIN) => {}
-        // In memory, or an answer that sendfile will give as well.
-        Ok(_) | Err(_) => return Ok(()),
+        Ok(_) => {
+            connection.worker.resident.note(&slice.file, last);
+            return Ok(());
+        }
+        // An answer that sendfile will give as well.
+        Err(_) => return Ok(()),
     }
     let file = std::sync::Arc::clone(&slice.file);
     let read = connection.worker.locals.blocking.run(move || {

@@ -12,6 +12,7 @@ mod h1_head;
 pub mod h1_write;
 pub mod listener;
 pub mod mailbox;
+pub mod resident;
 pub mod snapshot;
 pub mod worker;
 

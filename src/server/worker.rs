@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use super::desk::Desk;
 use super::listener;
 use super::mailbox::{Order, Publication, Report, Reporter, Socket, WorkerSetup};
+use super::resident::Resident;
 use super::snapshot::{Listening, snapshots};
 use crate::clock;
 use crate::exchange::WorkerLocals;
@@ -42,6 +43,8 @@ pub struct Worker {
     changed: Notify,
     connections: Cell<u64>,
     desks: RefCell<Vec<Desk>>,
+    /// What of files is in memory.
+    pub resident: Resident,
     date: Cell<(u64, [u8; 29])>,
 }
 
@@ -90,6 +93,7 @@ async fn work(setup: WorkerSetup) -> io::Result<()> {
         changed: Notify::new(),
         connections: Cell::new(0),
         desks: RefCell::default(),
+        resident: Resident::default(),
         date: Cell::new((u64::MAX, [0; 29])),
     });
     let sweeper = tokio::task::spawn_local(sweep(Rc::clone(&worker)));

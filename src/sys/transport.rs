@@ -146,14 +146,15 @@ impl Transport {
             };
             match sent {
                 Err(rustix::io::Errno::INTR) => {}
-                // Told to the reactor, so that waiting for room waits.
-                Err(rustix::io::Errno::AGAIN) => {
-                    let full = || Err(io::ErrorKind::WouldBlock.into());
-                    return self.try_io(Interest::WRITABLE, full);
-                }
+                Err(rustix::io::Errno::AGAIN) => return self.note_full(),
                 done => return Ok(done?),
             }
         }
+    }
+
+    /// Tells the reactor that the kernel has no room, so that waiting for room waits.
+    fn note_full<T>(&self) -> io::Result<T> {
+        self.try_io(Interest::WRITABLE, || Err(io::ErrorKind::WouldBlock.into()))
     }
 
     /// Sends up to `count` bytes of `file` from `offset`, which is moved on. `Ok(0)`: the file
@@ -166,13 +167,13 @@ impl Transport {
         count: usize,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.poll_write_ready(cx))?;
-            let sent = self.try_io(Interest::WRITABLE, || {
-                Ok(rustix::fs::sendfile(self, file, Some(&mut *offset), count)?)
-            });
-            match sent {
-                Err(error) if retry(&error) => {}
-                done => return Poll::Ready(done),
+            match rustix::fs::sendfile(self, file, Some(&mut *offset), count) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => {
+                    drop(self.note_full::<()>());
+                    ready!(self.poll_write_ready(cx))?;
+                }
+                done => return Poll::Ready(Ok(done?)),
             }
         }
     }
@@ -207,11 +208,4 @@ impl AsFd for Transport {
             Self::Unix(stream) => stream.as_fd(),
         }
     }
-}
-
-fn retry(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
 }

@@ -1,7 +1,7 @@
 //! What a worker keeps of its upstreams between requests: views, idle connections, buffers.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -22,8 +22,8 @@ const WARM_UP_EVERY: Duration = Duration::from_secs(1);
 /// A worker's upstreams.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    /// By the serial number of the upstream.
-    views: RefCell<HashMap<u64, Rc<View>>>,
+    /// By the serial number of the upstream: few, and asked for every request.
+    views: RefCell<BTreeMap<u64, Rc<View>>>,
     /// Shared by all upstreams, of all generations, that name the same place.
     idle: RefCell<HashMap<Destination, Weak<IdleList>>>,
     /// Whether a task watches over the idle connections.

@@ -10,7 +10,7 @@ use super::call::Call;
 use super::pool::Pool;
 use super::tunnel::Upgraded;
 use super::upstream::{Timeouts, Upstream};
-use super::via::write_response_via;
+use super::via::response_via;
 use crate::exchange::{Body, Response};
 use crate::http::h1::ParseError;
 use crate::http::h1::chunked::Decoder;
@@ -181,9 +181,7 @@ fn clean(headers: &mut Headers, version: Version, streamed: bool) {
         };
         !ends && !options.iter().any(|option| is(option))
     });
-    let mut via = Vec::with_capacity(16);
-    write_response_via(&mut via, version);
-    headers.append(&name::VIA, via);
+    headers.append(&name::VIA, response_via(version));
 }
 
 /// Leaves HTTP, if the client asked for it and for this protocol.

@@ -5,9 +5,6 @@ use std::sync::LazyLock;
 
 use crate::http::{Headers, Version, name};
 
-/// What responses say we are called.
-const PSEUDONYM: &[u8] = b"httpserverd";
-
 /// What requests say this process is called. Unlike the name of any other, so that two of us in
 /// a row are no loop.
 static OWN_PSEUDONYM: LazyLock<Box<[u8]>> = LazyLock::new(|| {
@@ -16,10 +13,13 @@ static OWN_PSEUDONYM: LazyLock<Box<[u8]>> = LazyLock::new(|| {
     format!("httpserverd-{number:016x}").into_bytes().into()
 });
 
-/// The value for a response that came by this version: `1.1 httpserverd`.
-pub(super) fn write_response_via(out: &mut Vec<u8>, received: Version) {
-    out.extend_from_slice(version(received));
-    out.extend_from_slice(PSEUDONYM);
+/// The value for a response that came by this version.
+pub(super) const fn response_via(received: Version) -> &'static str {
+    match received {
+        Version::Http10 => "1.0 httpserverd",
+        Version::Http11 => "1.1 httpserverd",
+        Version::Http2 => "2.0 httpserverd",
+    }
 }
 
 /// The field line for a request that came by this version.

@@ -47,11 +47,7 @@ pub fn write_response_head(
     headers: &Headers,
     options: &HeadOptions<'_>,
 ) {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    write_decimal(out, u64::from(status.code()));
-    out.push(b' ');
-    out.extend_from_slice(status.reason().as_bytes());
-    out.extend_from_slice(b"\r\n");
+    write_status_line(out, status);
     let (mut dated, mut named) = (false, false);
     for (name, value) in headers.iter() {
         match name.len() {
@@ -82,16 +78,24 @@ pub fn write_response_head(
 
 /// Writes the head of an interim response (1xx), which has no content.
 pub fn write_interim_head(out: &mut Vec<u8>, status: StatusCode, headers: &Headers) {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    write_decimal(out, u64::from(status.code()));
-    out.push(b' ');
-    out.extend_from_slice(status.reason().as_bytes());
-    out.extend_from_slice(b"\r\n");
+    write_status_line(out, status);
     for (name, value) in headers.iter() {
         if !is_ours(name, ConnectionOption::Unsaid) {
             write_field(out, name, value);
         }
     }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_status_line(out: &mut Vec<u8>, status: StatusCode) {
+    if status == StatusCode::OK {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    write_decimal(out, u64::from(status.code()));
+    out.push(b' ');
+    out.extend_from_slice(status.reason().as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 

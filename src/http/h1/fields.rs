@@ -7,8 +7,8 @@ use crate::http::Headers;
 
 /// Reads a field section up to and with its empty line.
 ///
-/// Remembers where it is: however the bytes arrive, each is looked at once, and what may not
-/// stand where it stands is refused as soon as it is there.
+/// Remembers where it is: however the bytes arrive, each is looked at twice at most, and what
+/// may not stand where it stands is refused as soon as it is there.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct FieldParser {
     /// Where the section starts in the buffer.
@@ -70,6 +70,7 @@ impl FieldParser {
         headers: &mut Headers,
     ) -> Result<Option<usize>, ParseError> {
         loop {
+            while self.part == Part::Start && self.whole_line(buf, limits, headers) {}
             if self.part == Part::Start {
                 match buf.get(self.at) {
                     None => return Ok(None),
@@ -102,6 +103,29 @@ impl FieldParser {
             self.note(buf, headers);
             self.line = self.at;
         }
+    }
+
+    /// Reads a line if all of it is there and nothing is wrong with it: nearly always. Any other
+    /// is left to the steps, which look at it once more and then remember where they are.
+    #[inline]
+    fn whole_line(&mut self, buf: &[u8], limits: &HeadLimits, headers: &mut Headers) -> bool {
+        let name_end = token_end(buf, self.at);
+        if name_end == self.at || buf.get(name_end) != Some(&b':') {
+            return false;
+        }
+        let value_end = value_end(buf, name_end + 1);
+        let Some([b'\r', b'\n', ..]) = buf.get(value_end..) else {
+            return false;
+        };
+        let end = value_end + 2;
+        if end - self.section > limits.headers || headers.len() >= limits.header_count {
+            return false;
+        }
+        self.name_end = name_end;
+        self.at = end;
+        self.note(buf, headers);
+        self.line = end;
+        true
     }
 
     /// Whether the name is complete.

@@ -22,7 +22,8 @@ impl Default for ResponseHead {
         Self {
             version: Version::Http11,
             status: StatusCode::OK,
-            headers: Headers::new(),
+            // What most upstreams send, and what is added on the way.
+            headers: Headers::with_capacity(16, 512),
         }
     }
 }
