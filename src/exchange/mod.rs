@@ -153,6 +153,11 @@ impl<'a> Exchange<'a> {
         Some(deadline)
     }
 
+    /// How long after its start this was.
+    pub fn after_start(&self, then: Option<Instant>) -> Option<Duration> {
+        then.map(|then| then.saturating_duration_since(self.started))
+    }
+
     /// How long the exchange has lasted.
     pub fn elapsed(&self) -> Duration {
         crate::clock::now().saturating_duration_since(self.started)
@@ -164,9 +169,9 @@ impl<'a> Exchange<'a> {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Phases {
     /// The head was complete.
-    pub read: Option<Duration>,
+    pub read: Option<Instant>,
     /// A route was found, its middleware let the request through, and the handler began.
-    pub routed: Option<Duration>,
+    pub routed: Option<Instant>,
 }
 
 /// What is the same for every exchange of a connection.

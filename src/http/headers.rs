@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::name::{HeaderName, Known};
+use super::name::{HeaderName, Known, NameSet};
 
 /// An ordered multimap of fields. Keeps order and spelling; looks names up without case.
 ///
@@ -15,6 +15,8 @@ pub struct Headers {
     /// The bits of the interned names that may be here; of the others none is. Most look-ups
     /// ask for what is not here.
     known: u128,
+    /// Whether the buffer may be anything but the field lines, in order, as they are sent.
+    edited: bool,
 }
 
 /// One field: where its name and value stand in the buffer.
@@ -46,6 +48,7 @@ impl Headers {
             bytes: Vec::new(),
             fields: Vec::new(),
             known: 0,
+            edited: false,
         }
     }
 
@@ -55,6 +58,7 @@ impl Headers {
             bytes: Vec::with_capacity(bytes),
             fields: Vec::with_capacity(fields),
             known: 0,
+            edited: false,
         }
     }
 
@@ -73,6 +77,7 @@ impl Headers {
         self.bytes.clear();
         self.fields.clear();
         self.known = 0;
+        self.edited = false;
     }
 
     /// Adds a field line. CR, LF and NUL in the value become SP (RFC 9110 §5.5), so that no
@@ -89,10 +94,11 @@ impl Headers {
     }
 
     /// Notes a field line of a section that a parser is reading and has checked: its name, where
-    /// that starts in the section, and where its value stands. [`Self::fill`] must follow once
-    /// the section is complete; until then its names and values read as empty.
+    /// that starts in the section, where its value stands, and whether the line is written as we
+    /// would write it. [`Self::fill`] must follow once the section is complete; until then its
+    /// names and values read as empty.
     #[inline]
-    pub(super) fn note(&mut self, name: &[u8], start: usize, value: Range<usize>) {
+    pub(super) fn note(&mut self, name: &[u8], start: usize, value: Range<usize>, plain: bool) {
         let base = self.bytes.len();
         let span = |start: usize, end: usize| Span {
             start: offset(base + start),
@@ -100,6 +106,7 @@ impl Headers {
         };
         let known = Known::intern(name);
         self.known |= known.bit();
+        self.edited |= !plain;
         self.fields.push(Field {
             name: span(start, start + name.len()),
             value: span(value.start, value.end),
@@ -118,6 +125,7 @@ impl Headers {
         match self.position(name) {
             None => self.fields.push(field),
             Some(first) => {
+                self.edited = true;
                 self.fields[first] = field;
                 let mut index = 0;
                 let bytes = &self.bytes;
@@ -138,14 +146,17 @@ impl Headers {
         let before = self.fields.len();
         let bytes = &self.bytes;
         self.fields.retain(|field| !is(field, name, bytes));
+        self.edited |= self.fields.len() != before;
         self.fields.len() != before
     }
 
     /// Keeps the fields for which `keep(name, value)` holds.
     pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
+        let before = self.fields.len();
         let bytes = &self.bytes;
         self.fields
             .retain(|field| keep(field.name.of(bytes), field.value.of(bytes)));
+        self.edited |= self.fields.len() != before;
     }
 
     /// The value of the first field of this name.
@@ -213,6 +224,12 @@ impl Headers {
             .map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
     }
 
+    /// All field lines as they are sent, if they stand so in the buffer and none of them has one
+    /// of these names.
+    pub(super) fn lines_without(&self, names: NameSet) -> Option<&[u8]> {
+        (!self.edited && !names.may_meet(self.known)).then_some(&self.bytes)
+    }
+
     #[inline]
     fn may_hold(&self, known: Known) -> bool {
         known == Known::NONE || self.known & known.bit() != 0
@@ -238,7 +255,9 @@ impl Headers {
     fn store(&mut self, name: &[u8], value: &[u8], known: Known) -> Field {
         self.known |= known.bit();
         let name = self.push(name);
+        self.bytes.extend_from_slice(b": ");
         let value = self.push(value);
+        self.bytes.extend_from_slice(b"\r\n");
         for byte in &mut self.bytes[value.start as usize..value.end as usize] {
             if matches!(*byte, b'\r' | b'\n' | 0) {
                 *byte = b' ';
@@ -363,6 +382,33 @@ mod tests {
         headers.set(&VARY, "*");
         headers.add_member(&VARY, "d");
         assert_eq!(headers.get(&VARY), Some(&b"*"[..]));
+    }
+
+    #[test]
+    fn the_buffer_is_the_lines_until_it_is_edited() {
+        const NAMES: NameSet = NameSet::of(&[&HOST, &VARY]);
+        let mut headers = Headers::with_capacity(2, 0);
+        headers.append(&ETAG, "a\n");
+        headers.append_parsed(b"x-OWN", b"");
+        let lines = &b"ETag: a \r\nx-OWN: \r\n"[..];
+        assert_eq!(headers.lines_without(NAMES), Some(lines));
+        let mut named = headers.clone();
+        named.append_parsed(b"vARY", b"*");
+        assert_eq!(named.lines_without(NAMES), None);
+        for edit in [
+            |headers: &mut Headers| headers.set(&ETAG, "b"),
+            |headers: &mut Headers| assert!(headers.remove(&custom())),
+            |headers: &mut Headers| headers.retain(|name, _| name != b"ETag"),
+        ] {
+            let mut edited = headers.clone();
+            edit(&mut edited);
+            assert_eq!(edited.lines_without(NAMES), None);
+            edited.clear();
+            assert_eq!(edited.lines_without(NAMES), Some(&b""[..]));
+        }
+        headers.retain(|_, _| true);
+        assert!(!headers.remove(&HOST));
+        assert_eq!(headers.lines_without(NAMES), Some(lines));
     }
 
     #[test]

@@ -39,6 +39,29 @@ impl Known {
     }
 }
 
+/// Some of the interned names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NameSet(u128);
+
+impl NameSet {
+    /// These constants of names.
+    pub(super) const fn of(names: &[&HeaderName]) -> Self {
+        let (mut bits, mut index) = (0, 0);
+        while index < names.len() {
+            if let Repr::Known(known) = &names[index].0 {
+                bits |= known.bit();
+            }
+            index += 1;
+        }
+        Self(bits)
+    }
+
+    /// Whether one of these bits of names is one of its own.
+    pub(super) const fn may_meet(self, known: u128) -> bool {
+        self.0 & known != 0
+    }
+}
+
 /// Whether two tokens differ in case at most. `known` holds letters, digits and `-` only, and
 /// for those no token byte but the same letter in the other case differs in this one bit alone.
 fn is_spelling_of(name: &[u8], known: &[u8]) -> bool {

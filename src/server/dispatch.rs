@@ -12,6 +12,7 @@ use tracing::error;
 
 use super::connection::Connection;
 use super::snapshot::Snapshot;
+use crate::clock;
 use crate::exchange::{BodyError, BodyStream, Exchange, Outcome, Response, Why};
 use crate::http::{StatusCode, name};
 use crate::routing::chain::{Chain, Entered};
@@ -183,7 +184,7 @@ async fn make(
             if let Some(response) = chain.on_request(x, &mut entered).await {
                 return response;
             }
-            x.phases.routed = Some(x.elapsed());
+            x.phases.routed = Some(clock::now());
             inner.handle_within_limits(x).await
         };
         let mut making = pin!(making);

@@ -17,7 +17,7 @@ use super::snapshot::Snapshot;
 use super::worker::Phase;
 use crate::clock;
 use crate::exchange::client::{client_ip, is_trusted};
-use crate::exchange::{BodyStream, Exchange, Inform, Outcome, Phases, Response, Why};
+use crate::exchange::{BodyStream, Exchange, Inform, Outcome, Response, Why};
 use crate::generation::Limits;
 use crate::http::h1::state::{DRAINED_MAX, Event, State, Unread, is_persistent};
 use crate::http::target::Form;
@@ -102,20 +102,15 @@ async fn exchange(
     let is_head = head.method == Method::Head;
     let peer = connection.info.peer.ip();
     let trusted = &snapshot.generation.trusted_proxies;
-    let mut x = Exchange {
-        body_limit: body.as_ref().map(RequestBody::limit),
-        client_ip: client_ip(peer, &head.headers, trusted),
-        trusted_peer: is_trusted(peer, trusted),
-        body: body.map(|body| Box::new(body) as Box<dyn BodyStream>),
-        generation: snapshot.generation.id,
-        draining: connection.worker.phase.get() != Phase::Serving,
-        phases: Phases {
-            read: Some(clock::now().saturating_duration_since(started)),
-            routed: None,
-        },
-        inform: (version == Version::Http11).then_some(&**connection as &dyn Inform),
-        ..Exchange::new(head, &connection.info, &connection.worker.locals, started)
-    };
+    let mut x = Exchange::new(head, &connection.info, &connection.worker.locals, started);
+    x.client_ip = client_ip(peer, &x.request.headers, trusted);
+    x.trusted_peer = is_trusted(peer, trusted);
+    x.body_limit = body.as_ref().map(RequestBody::limit);
+    x.body = body.map(|body| Box::new(body) as Box<dyn BodyStream>);
+    x.generation = snapshot.generation.id;
+    x.draining = connection.worker.phase.get() != Phase::Serving;
+    x.phases.read = Some(clock::now());
+    x.inform = (version == Version::Http11).then_some(&**connection as &dyn Inform);
     let mut answer = answer(connection, &mut x, &snapshot, refusal, output).await;
     behind::start(&mut x, answer.route, &connection.worker, &snapshot);
     replace_if_body_failed(&mut answer.response, progress.as_deref());

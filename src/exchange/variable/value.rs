@@ -83,8 +83,8 @@ impl Variable {
                 facts.and_then(|facts| facts.cache.map(str::as_bytes)),
                 write,
             ),
-            Self::PhaseReadMs => duration(x.phases.read, write),
-            Self::PhaseRouteMs => duration(x.phases.routed, write),
+            Self::PhaseReadMs => duration(x.after_start(x.phases.read), write),
+            Self::PhaseRouteMs => duration(x.after_start(x.phases.routed), write),
             Self::PolicyName => give(
                 facts.and_then(|facts| facts.policy.as_deref().map(str::as_bytes)),
                 write,

@@ -1,5 +1,6 @@
 //! Heads to bytes. No formatting machinery: copies and own digits.
 
+use crate::http::name::NameSet;
 use crate::http::{HeaderName, Headers, Method, StatusCode, Version, name};
 
 /// How the length of the content is told.
@@ -39,6 +40,17 @@ pub struct HeadOptions<'a> {
     pub body: BodyLength,
 }
 
+/// The fields that need a decision; without them all are written in one piece.
+const DECIDED: NameSet = NameSet::of(&[
+    &name::DATE,
+    &name::SERVER,
+    &name::UPGRADE,
+    &name::CONNECTION,
+    &name::KEEP_ALIVE,
+    &name::CONTENT_LENGTH,
+    &name::TRANSFER_ENCODING,
+]);
+
 /// Writes a response head. The framing and connection fields among `headers` are left out: they
 /// are decided here.
 pub fn write_response_head(
@@ -49,14 +61,18 @@ pub fn write_response_head(
 ) {
     write_status_line(out, status);
     let (mut dated, mut named) = (false, false);
-    for (name, value) in headers.iter() {
-        match name.len() {
-            4 if name.eq_ignore_ascii_case(b"date") => dated = true,
-            6 if name.eq_ignore_ascii_case(b"server") => named = true,
-            _ if is_ours(name, options.connection) => continue,
-            _ => {}
+    if let Some(lines) = headers.lines_without(DECIDED) {
+        out.extend_from_slice(lines);
+    } else {
+        for (name, value) in headers.iter() {
+            match name.len() {
+                4 if name.eq_ignore_ascii_case(b"date") => dated = true,
+                6 if name.eq_ignore_ascii_case(b"server") => named = true,
+                _ if is_ours(name, options.connection) => continue,
+                _ => {}
+            }
+            write_field(out, name, value);
         }
-        write_field(out, name, value);
     }
     if !dated {
         write_field(out, b"Date", options.date);

@@ -186,8 +186,12 @@ impl FieldParser {
             value = rest;
         }
         let name = buf.get(self.line..self.name_end).unwrap_or_default();
+        let plain = start == self.name_end + 2
+            && buf.get(self.name_end + 1) == Some(&b' ')
+            && start + value.len() == self.at - 2;
         let start = start - self.section;
-        headers.note(name, self.line - self.section, start..start + value.len());
+        let value = start..start + value.len();
+        headers.note(name, self.line - self.section, value, plain);
     }
 }
 

@@ -283,7 +283,7 @@ impl Object<'_> {
             Some(outcome.duration),
         );
         // What took no waiting is not worth a line's length.
-        let waited = |phase: Option<std::time::Duration>| phase.filter(|phase| !phase.is_zero());
+        let waited = |phase| x.after_start(phase).filter(|after| !after.is_zero());
         self.millis(Field::Read, b",\"read_ms\":", waited(x.phases.read));
         self.millis(Field::Routed, b",\"route_ms\":", waited(x.phases.routed));
     }

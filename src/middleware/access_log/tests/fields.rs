@@ -58,8 +58,8 @@ fn what_middleware_found_out() {
     let mut request = TestRequest::get("/");
     let mut x = request.exchange();
     x.phases = Phases {
-        read: Some(Duration::from_millis(3)),
-        routed: Some(Duration::ZERO),
+        read: Some(x.started + Duration::from_millis(3)),
+        routed: Some(x.started),
     };
     let facts = x.facts_mut();
     facts.user = Some("al ice".into());
