@@ -15,6 +15,7 @@ pub mod headers;
 pub mod method;
 pub mod mime;
 pub mod name;
+pub mod path;
 pub mod query;
 pub mod range;
 pub mod status;

@@ -175,6 +175,13 @@ names! {
     CONTENT_SECURITY_POLICY "Content-Security-Policy"
     X_CONTENT_TYPE_OPTIONS "X-Content-Type-Options"
     STRICT_TRANSPORT_SECURITY "Strict-Transport-Security"
+    CONTENT_SECURITY_POLICY_REPORT_ONLY "Content-Security-Policy-Report-Only"
+    X_FRAME_OPTIONS "X-Frame-Options"
+    REFERRER_POLICY "Referrer-Policy"
+    PERMISSIONS_POLICY "Permissions-Policy"
+    CROSS_ORIGIN_OPENER_POLICY "Cross-Origin-Opener-Policy"
+    CROSS_ORIGIN_RESOURCE_POLICY "Cross-Origin-Resource-Policy"
+    X_POWERED_BY "X-Powered-By"
 }
 
 /// Room for the interned names, eight times over, so that hardly a look-up meets another name.

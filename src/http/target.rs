@@ -48,6 +48,8 @@ pub struct Target {
     path: Vec<u8>,
     encoded_separator: bool,
     normalised: bool,
+    /// What the client wrote, if that is not `raw` any more.
+    written: Option<String>,
 }
 
 impl Target {
@@ -194,8 +196,8 @@ impl Target {
         Ok(self.path.len())
     }
 
-    /// Puts another path and query in place of these; the authority stays. After an error the
-    /// target is as it was.
+    /// Puts another path and query in place of these; the authority stays, and so does what
+    /// [`Self::raw`] gives. After an error the target is as it was.
     pub fn rewrite(&mut self, raw: &str) -> Result<(), TargetError> {
         if !raw.starts_with('/') {
             return Err(TargetError::Form);
@@ -209,6 +211,8 @@ impl Target {
         whole.push_str(raw);
         let mut next = Self::default();
         next.parse(whole.as_bytes())?;
+        let raw = std::mem::take(&mut self.raw);
+        next.written = Some(self.written.take().unwrap_or(raw));
         *self = next;
         Ok(())
     }
@@ -261,9 +265,9 @@ impl Target {
         self.form
     }
 
-    /// The target as the client wrote it.
+    /// The target as the client wrote it, also after it was rewritten.
     pub fn raw(&self) -> &str {
-        &self.raw
+        self.written.as_deref().unwrap_or(&self.raw)
     }
 
     /// The scheme of an absolute-form target, lower-case or not as written.
@@ -314,6 +318,7 @@ impl Target {
         self.query = None;
         self.encoded_separator = false;
         self.normalised = false;
+        self.written = None;
     }
 
     fn slice(&self, (start, end): (u32, u32)) -> &str {

@@ -10,6 +10,7 @@ use super::settings::{HostPolicy, Rewriting};
 use super::via::write_request_via;
 use crate::exchange::Exchange;
 use crate::http::h1::encode::{BodyLength, write_field, write_framing};
+use crate::http::path::strip_prefix;
 use crate::http::target::Form;
 use crate::http::{Headers, Method, RequestHead, Version, name};
 
@@ -165,49 +166,6 @@ fn write_target(out: &mut Vec<u8>, request: &RequestHead, strip: &str, add: &str
         out.push(b'?');
         out.extend_from_slice(query.as_bytes());
     }
-}
-
-/// What is behind a prefix that ends where a segment does. What the client has percent-encoded
-/// is compared decoded, as the route was found.
-fn strip_prefix<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
-    if let Some(rest) = path.strip_prefix(prefix)
-        && (rest.is_empty() || rest.starts_with('/'))
-    {
-        return Some(rest);
-    }
-    let mut rest = path;
-    for wanted in prefix.split('/').skip(1) {
-        rest = rest.strip_prefix('/')?;
-        let end = rest.find('/').unwrap_or(rest.len());
-        let (segment, behind) = rest.split_at(end);
-        if !decoded(segment).eq(decoded(wanted)) {
-            return None;
-        }
-        rest = behind;
-    }
-    Some(rest)
-}
-
-/// The bytes that a part of a path stands for.
-fn decoded(text: &str) -> impl Iterator<Item = u8> {
-    let mut rest = text.as_bytes();
-    std::iter::from_fn(move || {
-        if let [b'%', high, low, behind @ ..] = rest
-            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
-        {
-            rest = behind;
-            return Some((high << 4) | low);
-        }
-        let (first, behind) = rest.split_first()?;
-        rest = behind;
-        Some(*first)
-    })
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
 }
 
 fn write_kept(out: &mut Vec<u8>, headers: &Headers, body: BodyLength, edits: &Edits) {

@@ -109,11 +109,16 @@ fn a_rewrite_keeps_the_authority_and_fails_whole() {
     target.rewrite("/c/../d?e=1").unwrap();
     assert_eq!(target.authority(), Some("h"));
     assert_eq!(target.path(), b"/d");
+    assert_eq!(target.raw(), "http://h/a?b");
     assert_eq!(target.query_value("e").as_deref(), Some("1"));
     assert_eq!(target.query_value("b"), None);
     assert_eq!(target.rewrite("/.."), Err(TargetError::AboveRoot));
     assert_eq!(target.rewrite("x"), Err(TargetError::Form));
     assert_eq!(target.path(), b"/d");
+    target.rewrite("/f").unwrap();
+    assert_eq!((target.raw(), target.raw_path()), ("http://h/a?b", "/f"));
+    target.parse(b"/g").unwrap();
+    assert_eq!(target.raw(), "/g");
 }
 
 #[test]
