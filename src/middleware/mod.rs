@@ -7,17 +7,23 @@ mod cache;
 mod compression;
 mod cors;
 mod credentials;
+mod enforce;
+mod headers;
+mod location;
+mod log_fields;
+mod paths;
+mod redirect_host;
+mod redirect_https;
+mod request_id;
+mod rewrite;
+mod security_headers;
+mod timeout;
+mod trace_context;
+mod trailing_slash;
 #[cfg_attr(
     not(test),
     expect(dead_code, reason = "for kinds whose every answer is a refusal")
 )]
-mod enforce;
-mod headers;
-mod log_fields;
-mod request_id;
-mod timeout;
-mod trace_context;
-
 use crate::build::Kind;
 use crate::exchange::Middleware;
 
@@ -31,9 +37,14 @@ pub const REGISTRY: &[Kind<Box<dyn Middleware>>] = &[
     cors::KIND,
     headers::KIND,
     log_fields::KIND,
+    redirect_host::KIND,
+    redirect_https::KIND,
     request_id::KIND,
+    rewrite::KIND,
+    security_headers::KIND,
     timeout::KIND,
     trace_context::KIND,
+    trailing_slash::KIND,
 ];
 
 #[cfg(test)]

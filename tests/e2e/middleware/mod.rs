@@ -8,7 +8,10 @@ mod compression;
 mod cors;
 mod headers;
 mod limits;
+mod redirects;
 mod request_id;
+mod rewrite;
+mod security_headers;
 mod trace_context;
 
 use serde_json::Value;
