@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use super::{CarryOver, MemorySinks, Problem, Sinks, Span};
+use super::{CarryOver, Files, MemorySinks, Problem, Sinks, Span};
 
 /// Given to [`super::Kind::parse`]: the names there are, and where mistakes go.
 #[derive(Debug)]
@@ -57,6 +57,8 @@ pub struct BuildContext<'a> {
     pub probes: Vec<Arc<dyn Probe>>,
     /// What is hardly what was meant, found only while building.
     pub warnings: Vec<Problem>,
+    /// What was read beside the configuration; all of it is watched.
+    pub files: Files,
     /// Where logs are opened; in memory unless the control plane gave its own.
     pub sinks: Arc<dyn Sinks>,
     provided: HashMap<(TypeId, Box<str>), Arc<dyn Any + Send + Sync>>,
@@ -71,6 +73,7 @@ impl<'a> BuildContext<'a> {
             name: Arc::from(""),
             probes: Vec::new(),
             warnings: Vec::new(),
+            files: Files::default(),
             sinks: Arc::new(MemorySinks::default()),
             provided: HashMap::new(),
         }
@@ -79,6 +82,24 @@ impl<'a> BuildContext<'a> {
     /// The path, from the folder of the configuration file if it is relative.
     pub fn path(&self, path: &Path) -> PathBuf {
         self.base.join(path)
+    }
+
+    /// Reads a file of at most so many bytes. It is watched: when it changes, everything is built
+    /// anew. A mistake is reported at `span`.
+    ///
+    /// # Errors
+    /// It cannot be read, or is larger.
+    pub fn read(
+        &mut self,
+        path: &Path,
+        bytes_max: u64,
+        span: &Span,
+    ) -> Result<Vec<u8>, Box<Problem>> {
+        let path = self.path(path);
+        self.files.read(&path, bytes_max).map_err(|error| {
+            let message = format!("cannot read {}: {error}", path.display());
+            Box::new(Problem::error("E0201", span.clone(), message))
+        })
     }
 
     /// Lets what is built later find this by type and name: upstreams for the proxy.

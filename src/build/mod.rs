@@ -4,6 +4,7 @@ pub mod carry_over;
 pub mod context;
 #[cfg(test)]
 mod fields;
+mod files;
 pub mod from_text;
 pub mod key;
 pub mod problem;
@@ -22,6 +23,7 @@ use std::fmt;
 
 pub use carry_over::CarryOver;
 pub use context::{BuildContext, ParseContext, Probe};
+pub use files::Files;
 pub use from_text::UnitError;
 pub use key::Key;
 pub(crate) use key::keys;

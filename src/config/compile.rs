@@ -9,21 +9,23 @@ use super::Surroundings;
 use super::model::{Bind, Instance, Model, Route, Workers};
 use super::sources::words;
 use crate::build::problem::Severity;
-use crate::build::{BuildContext, Problem};
+use crate::build::{BuildContext, Files, Problem};
 use crate::exchange::Middleware;
 use crate::generation::{self, Generation, Listener};
 use crate::handlers;
 use crate::routing::{self, Chain, Rule, Table};
 
 /// What a model runs as, or `None` if something of it could not be made; every such thing is
-/// reported, but for what could not be made only because another thing was not.
+/// reported, but for what could not be made only because another thing was not. `files` are
+/// given what was read.
 pub(super) fn compile(
     model: &Model,
     base: PathBuf,
     around: Surroundings<'_>,
+    files: &mut Files,
     problems: &mut Vec<Problem>,
 ) -> Option<Generation> {
-    let generation = build(model, base, around, problems);
+    let generation = build(model, base, around, files, problems);
     if problems
         .iter()
         .any(|problem| problem.severity == Severity::Error && problem.code != FOLLOWS)
@@ -40,6 +42,7 @@ fn build(
     model: &Model,
     base: PathBuf,
     around: Surroundings<'_>,
+    files: &mut Files,
     problems: &mut Vec<Problem>,
 ) -> Option<Generation> {
     let mut cx = BuildContext::new(around.carry_over, base);
@@ -53,6 +56,7 @@ fn build(
     let middleware = compiler.middleware();
     let routes = compiler.routes(&middleware);
     let binds = compiler.binds();
+    files.clone_from(&compiler.cx.files);
     let refused = chain(&middleware, model.server.middleware.iter())?;
     let listeners = compiler.listeners(binds, &routes?, &refused)?;
     let limits = model.server.limits.clone();
@@ -68,6 +72,7 @@ fn build(
         drain_timeout: model.server.drain_timeout,
         drain_delay: model.server.drain_delay,
         probes: compiler.cx.probes,
+        files: compiler.cx.files,
         refused,
     })
 }

@@ -37,7 +37,7 @@ pub use sources::Sources;
 pub use substitute::Environment;
 
 use crate::build::problem::Severity;
-use crate::build::{CarryOver, ParseContext, Problem, Sinks};
+use crate::build::{CarryOver, Files, ParseContext, Problem, Sinks};
 use crate::generation::Generation;
 
 /// Where a configuration is.
@@ -108,14 +108,15 @@ pub fn load(main: Main<'_>, inputs: &Inputs, around: Surroundings<'_>) -> Result
 
     let resolved = understand(&sources, &overrides, inputs, &mut problems);
 
-    let generation = resolved
-        .as_ref()
-        .and_then(|resolved| compile::compile(&resolved.model, base, around, &mut problems));
+    let mut files = Files::default();
+    let generation = resolved.as_ref().and_then(|resolved| {
+        compile::compile(&resolved.model, base, around, &mut files, &mut problems)
+    });
 
     let failed = problems
         .iter()
         .any(|problem| problem.severity == Severity::Error);
-    let report = Report::new(problems, Arc::clone(&sources));
+    let report = Report::new(problems, Arc::clone(&sources)).with_files(files);
     match resolved.zip(generation) {
         Some((resolved, generation)) if resolved.complete && !failed => Ok(Loaded {
             generation: Arc::new(generation),

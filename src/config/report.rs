@@ -2,13 +2,14 @@
 
 use std::fmt::{self, Write as _};
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin as Location, Renderer, Snippet};
 
 use super::sources::{Source, Sources};
 use crate::build::problem::Severity;
-use crate::build::{Problem, Span};
+use crate::build::{Files, Problem, Span};
 
 /// How many problems are drawn. Who has more has one mistake that shows everywhere.
 const DRAWN_MAX: usize = 100;
@@ -18,6 +19,7 @@ const DRAWN_MAX: usize = 100;
 pub struct Report {
     problems: Vec<Problem>,
     sources: Arc<Sources>,
+    files: Files,
 }
 
 impl Report {
@@ -37,7 +39,23 @@ impl Report {
             problem.message = one_line_of(&problem.message);
             problem.label = one_line_of(&problem.label);
         }
-        Self { problems, sources }
+        Self {
+            problems,
+            sources,
+            files: Files::default(),
+        }
+    }
+
+    /// With what was read beside the configuration.
+    pub(super) fn with_files(mut self, files: Files) -> Self {
+        self.files = files;
+        self
+    }
+
+    /// Every file whose change may mend what is wrong.
+    pub fn watched(&self) -> Vec<PathBuf> {
+        let files = self.files.paths().map(Path::to_path_buf);
+        self.sources.files().iter().cloned().chain(files).collect()
     }
 
     /// Every problem, in the order of the texts.

@@ -172,7 +172,7 @@ fn start(
     let (events, inbox) = Events::new();
     signals::listen(events.clone()).map_err(|error| failure("hear signals", &error))?;
     let mut watcher = Watcher::new(events.clone());
-    watcher.follow(first.model.server.watch, &first.sources, &before);
+    watcher.follow(first.model.server.watch, &first.warnings, &before);
     let sockets = listening.publish(added, &first.generation);
     let workers = Workers::start(&first.generation, sockets, &events.reporter())
         .map_err(|error| failure("start the workers", &error))?;

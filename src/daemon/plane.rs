@@ -211,14 +211,16 @@ impl Plane {
             Err(report) => {
                 // Whether to watch at all, the refused file cannot say.
                 let watch = self.current.model.server.watch;
-                self.watcher.follow(watch, report.sources(), &before);
+                self.watcher.follow(watch, &report, &before);
                 return self.refuse(&Refusal::Configuration(report));
             }
         };
         let watch = loaded.model.server.watch;
-        self.watcher.follow(watch, &loaded.sources, &before);
+        self.watcher.follow(watch, &loaded.warnings, &before);
         log_warnings(&loaded.warnings);
-        if cause == Cause::Files && loaded.model == self.current.model {
+        let unchanged = loaded.model == self.current.model
+            && loaded.generation.files == self.current.generation.files;
+        if cause == Cause::Files && unchanged {
             let same = format!("the files changed, but mean the same: kept generation {current}");
             info!("{same}");
             systemd::ready(&self.status(""));

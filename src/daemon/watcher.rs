@@ -16,7 +16,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tracing::warn;
 
 use super::event::{Event, Events};
-use crate::config::Sources;
+use crate::config::Report;
 
 /// As many symbolic links as the kernel follows (`MAXSYMLINKS`).
 const LINKS_MAX: usize = 40;
@@ -101,13 +101,13 @@ impl Watcher {
     }
 
     /// Watches what a configuration was read from, or nothing if that is not wanted.
-    pub(super) fn follow(&mut self, wanted: bool, sources: &Sources, before: &Seen) {
-        let (files, folders) = if wanted {
-            (sources.files(), sources.directories())
+    pub(super) fn follow(&mut self, wanted: bool, report: &Report, before: &Seen) {
+        if wanted {
+            let folders = report.sources().directories();
+            self.watch(&report.watched(), folders, before);
         } else {
-            (&[][..], &[][..])
-        };
-        self.watch(files, folders, before);
+            self.watch(&[], &[], before);
+        }
     }
 
     /// Watches these files and folders from now on, and no others. `before` is what

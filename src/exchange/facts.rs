@@ -31,6 +31,8 @@ pub struct Facts {
     pub secret_parameters: SmallVec<[Arc<str>; 1]>,
     /// What is run behind the answer.
     pub(super) behind: Vec<Behind>,
+    /// Whether the error has its page: who stands further out leaves it.
+    pub error_page: bool,
     held: SmallVec<[(usize, Box<dyn Any>); 2]>,
 }
 
@@ -43,6 +45,7 @@ impl fmt::Debug for Facts {
             .field("cache", &self.cache)
             .field("trace", &self.trace)
             .field("behind", &self.behind)
+            .field("error_page", &self.error_page)
             .field("held", &self.held.len())
             .finish_non_exhaustive()
     }

@@ -8,22 +8,27 @@ mod compression;
 mod cors;
 mod credentials;
 mod enforce;
+mod error_pages;
+mod fault_injection;
 mod headers;
+mod hosts;
+mod ip_filter;
 mod location;
 mod log_fields;
+mod maintenance;
 mod paths;
 mod redirect_host;
 mod redirect_https;
+mod referrer_filter;
+mod refusal;
 mod request_id;
 mod rewrite;
 mod security_headers;
 mod timeout;
 mod trace_context;
 mod trailing_slash;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for kinds whose every answer is a refusal")
-)]
+mod user_agent_filter;
+
 use crate::build::Kind;
 use crate::exchange::Middleware;
 
@@ -35,16 +40,22 @@ pub const REGISTRY: &[Kind<Box<dyn Middleware>>] = &[
     cache::KIND,
     compression::KIND,
     cors::KIND,
+    error_pages::KIND,
+    fault_injection::KIND,
     headers::KIND,
+    ip_filter::KIND,
     log_fields::KIND,
+    maintenance::KIND,
     redirect_host::KIND,
     redirect_https::KIND,
+    referrer_filter::KIND,
     request_id::KIND,
     rewrite::KIND,
     security_headers::KIND,
     timeout::KIND,
     trace_context::KIND,
     trailing_slash::KIND,
+    user_agent_filter::KIND,
 ];
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::hosts::Host;
 use super::location;
 use crate::build::{BuildContext, Kind, ParseContext, Problem, Section, Settings, keys};
 use crate::exchange::{Exchange, Flow, Middleware};
@@ -67,13 +68,6 @@ enum HostPolicy {
     Www(Www),
 }
 
-#[derive(Debug, Clone)]
-enum Host {
-    Exact(Box<str>),
-    /// `.example.org`: every host below.
-    Below(Box<str>),
-}
-
 const WWW: &[u8] = b"www.";
 
 impl Middleware for RedirectHost {
@@ -118,19 +112,6 @@ fn is_domain(host: &str) -> bool {
     host.contains('.') && !host.starts_with('[') && is_name
 }
 
-impl Host {
-    fn covers(&self, host: &str) -> bool {
-        match self {
-            Self::Exact(own) => own.eq_ignore_ascii_case(host),
-            Self::Below(tail) => {
-                let start = host.len().checked_sub(tail.len());
-                let end = start.and_then(|start| host.get(start..));
-                start != Some(0) && end.is_some_and(|end| end.eq_ignore_ascii_case(tail))
-            }
-        }
-    }
-}
-
 fn parse(
     section: &Section<'_>,
     cx: &mut ParseContext<'_>,
@@ -153,7 +134,7 @@ fn parse(
     let from = written.from.as_ref().map(|from| {
         let hosts = from.iter();
         hosts
-            .filter_map(|host| read_host(host, section, cx))
+            .filter_map(|host| Host::read(host, section, cx))
             .collect()
     });
     (cx.problems.len() == before).then(|| {
@@ -166,26 +147,6 @@ fn parse(
             from,
             status,
         }) as Box<dyn Settings<Box<dyn Middleware>>>
-    })
-}
-
-fn read_host(
-    written: &Spanned<String>,
-    section: &Section<'_>,
-    cx: &mut ParseContext<'_>,
-) -> Option<Host> {
-    let text = written.get_ref().as_str();
-    let below = text.strip_prefix('*').filter(|tail| tail.starts_with('.'));
-    let name = below.map_or(text, |tail| &tail[1..]);
-    if !location::is_authority(name) || split_port(name).1.is_some() {
-        let message = format!("`{text}` is not a host");
-        let hint = "write it like \"example.org\", or \"*.example.org\" for all below it";
-        cx.refuse(section, written.span(), message, hint);
-        return None;
-    }
-    Some(match below {
-        Some(tail) => Host::Below(tail.into()),
-        None => Host::Exact(text.into()),
     })
 }
 

@@ -137,6 +137,7 @@ fn generation(bind: Bind, chain: Chain) -> Generation {
         server_header: None,
         drain_timeout: minute,
         drain_delay: Duration::ZERO,
+        files: crate::build::Files::default(),
         probes: Vec::new(),
         refused: Chain::default(),
     }

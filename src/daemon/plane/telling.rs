@@ -21,6 +21,10 @@ impl Plane {
             for change in config::changes(&self.current.model, &next.model) {
                 info!("{change}");
             }
+            let before = &self.current.generation.files;
+            for file in next.generation.files.changed_since(before) {
+                info!("read {}", file.display());
+            }
             for line in unchangeable(&self.first, &next.generation) {
                 warn!("{line}");
             }
