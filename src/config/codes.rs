@@ -173,6 +173,16 @@ codes! {
     "It runs once all the same: running it twice would count or log each request double. What \
      [server] lists runs for every route and need not be listed again."
 
+    "W0110" "a chain in an order that was hardly meant"
+    "The order of the file is the order of execution, outermost first. Each of these can run, but \
+     one of the two named does not do there what it is for: a log that does not hear of what was \
+     answered before it, a cache that answers before a guard has looked, a password that is asked \
+     for before https is."
+
+    "W0111" "middleware that fight"
+    "Two of them change or answer the same, so that one has nothing left to do, undoes the other, \
+     or sends clients round in a circle."
+
     "W0203" "secrets that too many may read"
     "The file holds passwords, hashes or keys, and its permissions let others than its owner and \
      its group read it, or others than its owner write it: chmod 0640, or stricter. systemd's \

@@ -15,6 +15,11 @@ impl Provenance {
         self.0.insert(path, span);
     }
 
+    /// Where the value of this path was set; `None` for a default.
+    pub(super) fn place(&self, path: &str) -> Option<&Span> {
+        self.0.get(path)
+    }
+
     /// `httpserver.toml:12`, `HTTPSERVER_LOG__LEVEL`, `--workers` or `default`.
     pub fn of(&self, path: &str, sources: &Sources) -> String {
         match self.0.get(path) {

@@ -1,6 +1,7 @@
 //! What was written → what is meant. Every default stands here, with where its number comes
 //! from. Nothing stops at the first problem.
 
+mod chains;
 mod instances;
 mod layers;
 mod limits;
@@ -84,6 +85,9 @@ pub(super) fn resolve(file: &File<'_>, sources: &Sources, cx: &mut ParseContext<
     let routes = resolver.routes(file, &listeners, &server.middleware, &mut links);
     if routes.len() == file.routes.len() {
         resolver.unused(file, &links);
+        let outer_at = resolver.provenance.place("server.middleware");
+        let outer_at = outer_at.cloned().unwrap_or_default();
+        resolver.chains((&server.middleware, &outer_at), &routes, &links);
     }
     resolver.nothing_to_do(file);
     let complete = {

@@ -119,6 +119,18 @@ fn good_files_mean_what_they_say() {
 }
 
 #[test]
+fn the_examples_are_good() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples");
+    let files = files(&examples, "toml");
+    assert!(files.len() >= 5);
+    for file in files {
+        let loaded = load(Main::File(&file), &Inputs::default());
+        let loaded = loaded.unwrap_or_else(|report| panic!("{report}"));
+        assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    }
+}
+
+#[test]
 fn the_shipped_demo_is_good() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/httpserver.toml");
     let loaded = load(Main::File(&file), &Inputs::default()).unwrap();

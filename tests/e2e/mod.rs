@@ -3,6 +3,7 @@
 mod connections;
 mod control_socket;
 mod drain;
+mod examples;
 mod exhaustion;
 mod health;
 mod limits;

@@ -1,0 +1,156 @@
+//! The examples that come with the program, each run as its reader would.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::daemon::{Daemon, Setup};
+use crate::support::response::Response;
+use crate::support::upstream::Upstream;
+use crate::support::wire::Wire;
+use crate::support::{deadline, left};
+
+/// A daemon of `config/examples/NAME.toml`, on any free port.
+fn example(name: &str) -> Setup {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples");
+    let file = folder.join(name).with_extension("toml");
+    let setup = Daemon::setup().arg("--config").env("PORT", "0");
+    setup.arg(file.to_str().unwrap())
+}
+
+#[track_caller]
+fn ask(wire: &mut Wire, target: &str, fields: &str) -> Response {
+    wire.send(format!(
+        "GET {target} HTTP/1.1\r\nHost: www.example.com\r\n{fields}\r\n"
+    ));
+    wire.read_response()
+}
+
+#[test]
+fn spa_serves_its_page_for_every_path_but_those_of_the_api() {
+    let upstream = Upstream::tcp();
+    let daemon = example("spa").env("API", &upstream.address).start();
+    let mut wire = daemon.connect("web");
+    for target in ["/", "/settings/profile"] {
+        let page = ask(&mut wire, target, "");
+        assert_eq!(page.status(), 200);
+        assert!(page.text().contains("<main>loading</main>"));
+        assert_eq!(page.field("Cache-Control"), Some("no-cache"));
+        assert_eq!(page.field("X-Frame-Options"), Some("DENY"));
+    }
+    let script = ask(&mut wire, "/assets/app-5f2c9a.js", "");
+    let cached = script.field("Cache-Control").unwrap();
+    assert!(cached.contains("immutable"), "{cached}");
+    assert_eq!(ask(&mut wire, "/assets/none.js", "").status(), 404);
+    wire.send("GET /api/users?q HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n");
+    let mut peer = upstream.accept();
+    let head = peer.read_request_head();
+    assert!(head.starts_with("GET /users?q HTTP/1.1\r\n"), "{head}");
+    peer.respond("404 Not Found", "{\"error\":\"no users\"}");
+    assert_eq!(wire.read_response().text(), "{\"error\":\"no users\"}");
+}
+
+#[test]
+fn downloads_are_resumed_and_not_shown_by_others() {
+    let daemon = example("downloads").start();
+    let mut wire = daemon.connect("web");
+    let list = ask(
+        &mut wire,
+        "/",
+        "Accept: text/html\r\nReferer: http://other/\r\n",
+    );
+    assert!(list.text().contains("tool-2.1.txt"), "{}", list.text());
+    let file = "/tool-2.1.txt";
+    let refused = ask(&mut wire, file, "Referer: https://other.example/\r\n");
+    assert_eq!(refused.status(), 403);
+    for referrer in ["", "Referer: http://www.example.com/\r\n"] {
+        let part = ask(&mut wire, file, &format!("{referrer}Range: bytes=8-10\r\n"));
+        assert_eq!((part.status(), part.text().as_str()), (206, "2.1"));
+        assert_eq!(part.field("Content-Disposition"), Some("attachment"));
+    }
+    let latest = ask(&mut wire, "/latest", "");
+    assert_eq!(latest.field("Location"), Some("/tool-2.1.txt"));
+}
+
+#[test]
+fn addresses_lead_to_one_spelling_and_old_links_go_on() {
+    let upstream = Upstream::tcp();
+    let setup = example("addresses").env("SITE", &upstream.address);
+    let daemon = setup.env("BALANCER", "127.0.0.1").start();
+    let mut wire = daemon.connect("web");
+    let https = "X-Forwarded-Proto: https\r\n";
+    let plain = ask(&mut wire, "/posts/7", "");
+    assert_eq!(
+        plain.field("Location"),
+        Some("https://www.example.com/posts/7")
+    );
+    wire.send(format!(
+        "GET /posts/7/ HTTP/1.1\r\nHost: example.com\r\n{https}\r\n"
+    ));
+    let named = wire.read_response();
+    assert_eq!(
+        named.field("Location"),
+        Some("https://www.example.com/posts/7/")
+    );
+    let slash = ask(&mut wire, "/posts/7/", https);
+    assert_eq!(slash.field("Location"), Some("/posts/7"));
+    wire.send(format!(
+        "GET /post.php?id=7 HTTP/1.1\r\nHost: www.example.com\r\n{https}\r\n"
+    ));
+    let mut peer = upstream.accept();
+    let head = peer.read_request_head();
+    assert!(head.starts_with("GET /posts/7 HTTP/1.1\r\n"), "{head}");
+    peer.respond("200 OK", "the seventh");
+    assert_eq!(wire.read_response().text(), "the seventh");
+    let moved = ask(&mut wire, "/blog/7", https);
+    assert_eq!(moved.field("Location"), Some("/posts/7"));
+}
+
+#[test]
+fn maintenance_closes_for_everyone_but_those_who_work_on_it() {
+    let setup = example("maintenance");
+    let switch = setup.folder().join("switch");
+    let daemon = setup.env("SWITCH", switch.to_str().unwrap()).start();
+    let mut wire = daemon.connect("web");
+    assert_eq!(ask(&mut wire, "/tool-2.1.txt", "").status(), 200);
+    fs::write(&switch, "").unwrap();
+    let deadline = deadline();
+    let closed = loop {
+        let answer = ask(&mut wire, "/tool-2.1.txt", "Accept: text/html\r\n");
+        if answer.status() == 503 {
+            break answer;
+        }
+        assert!(left(deadline).is_some(), "it is still open");
+    };
+    assert!(closed.text().contains("<h1>Closed for maintenance</h1>"));
+    assert_eq!(closed.field("Retry-After"), Some("600"));
+    let text = ask(&mut wire, "/", "Accept: text/plain\r\n");
+    assert_eq!(text.text(), "closed for maintenance\n");
+    assert_eq!(ask(&mut wire, "/health/live", "").status(), 200);
+}
+
+#[test]
+fn maintenance_lets_the_office_through() {
+    let setup = example("maintenance").file("switch", "");
+    let switch = setup.folder().join("switch");
+    let setup = setup.env("SWITCH", switch.to_str().unwrap());
+    let daemon = setup.env("OFFICE", "127.0.0.0/8").start();
+    assert_eq!(daemon.get("web", "/tool-2.1.txt").status(), 200);
+}
+
+#[test]
+fn admin_is_for_the_office() {
+    let upstream = Upstream::tcp();
+    let daemon = example("admin").env("ADMIN", &upstream.address).start();
+    let mut wire = daemon.connect("admin");
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\nX-User: root\r\n\r\n");
+    let mut peer = upstream.accept();
+    let head = peer.read_request_head();
+    assert!(!head.contains("root"), "{head}");
+    assert!(head.contains("X-Client: 127.0.0.1\r\n"), "{head}");
+    peer.send("HTTP/1.1 200 OK\r\nX-Frame-Options: ALLOWALL\r\nContent-Length: 2\r\n\r\nok");
+    let page = wire.read_response();
+    assert_eq!(page.field("X-Frame-Options"), Some("DENY"));
+    assert_eq!(page.field("Cache-Control"), Some("no-store"));
+    let numbers = wire.get("/metrics").text();
+    assert!(numbers.contains("httpserverd_"), "{numbers}");
+}
