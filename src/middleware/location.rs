@@ -3,7 +3,7 @@
 use toml::Spanned;
 
 use crate::build::{ParseContext, Section};
-use crate::exchange::{Exchange, Response, Why};
+use crate::exchange::{Exchange, Flow, Response, Why};
 use crate::http::authority::is_host;
 use crate::http::{StatusCode, name};
 
@@ -29,9 +29,13 @@ pub(super) fn spelled(x: &Exchange<'_>, status: StatusCode, path: &str) -> Respo
     Response::new(status).with(&name::LOCATION, location)
 }
 
-/// For a request that names no host, where one is needed.
-pub(super) fn no_host() -> Response {
-    Response::error(StatusCode::BAD_REQUEST, Why::BadHost)
+/// For a request that names no host, where one is needed. One without a route is refused for a
+/// reason of its own.
+pub(super) fn no_host(x: &Exchange<'_>) -> Flow {
+    if x.route.is_empty() {
+        return Flow::Continue;
+    }
+    Flow::Respond(Response::error(StatusCode::BAD_REQUEST, Why::BadHost))
 }
 
 fn path_and_query(x: &Exchange<'_>, path: &str, location: &mut Vec<u8>) {

@@ -78,7 +78,7 @@ impl Middleware for RedirectHost {
             Some(from) => from.iter().any(|known| known.covers(host)),
             None => true,
         };
-        if !concerned || host.is_empty() {
+        if !concerned || !location::is_authority(host) {
             return Flow::Continue;
         }
         let has_www =

@@ -69,8 +69,8 @@ impl Middleware for RedirectHttps {
             return Flow::Continue;
         }
         let host = self.host.as_deref().unwrap_or_else(|| x.request.host());
-        if host.is_empty() {
-            return Flow::Respond(location::no_host());
+        if !location::is_authority(host) {
+            return location::no_host(x);
         }
         let authority = [host, &self.port].concat();
         Flow::Respond(location::elsewhere(x, self.status, "https", &authority))
@@ -180,6 +180,17 @@ mod tests {
         let mut request = TestRequest::get("/");
         assert_eq!(sent("", &mut request), "400 ");
         assert_eq!(sent("host = 'a'", &mut request), "308 https://a/");
+    }
+
+    #[test]
+    fn what_was_refused_before_any_route_stays_refused() {
+        let mut request = TestRequest::get("/").header("Host", "a/b");
+        let mut x = request.exchange();
+        x.route = "";
+        assert!(matches!(
+            build(&KIND, "").on_request(&mut x),
+            Flow::Continue
+        ));
     }
 
     #[test]
