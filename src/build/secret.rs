@@ -60,18 +60,19 @@ pub fn read_secret_file(path: &Path) -> io::Result<String> {
 }
 
 impl BuildContext<'_> {
+    /// Reads a file that may be read by everyone: public keys.
+    pub fn text_file(&self, path: &Path, span: &Span) -> Result<String, Box<Problem>> {
+        let path = self.path(path);
+        read_secret_file(&path).map_err(|error| unreadable(&path, span, &error))
+    }
+
     /// Reads a file of secrets, and warns if too many may read it too.
     pub fn secret_file(&mut self, path: &Path, span: &Span) -> Result<String, Box<Problem>> {
+        let text = self.text_file(path, span)?;
         let path = self.path(path);
-        let refused = |error: io::Error| {
-            let message = format!("cannot read {}: {error}", path.display());
-            Box::new(Problem::error("E0201", span.clone(), message).hint(
-                "it must be readable for the user that the daemon runs as; under systemd, \
-                 LoadCredential= puts it into ${CREDENTIALS_DIRECTORY}",
-            ))
-        };
-        let text = read_secret_file(&path).map_err(refused)?;
-        let mode = std::fs::metadata(&path).map_err(refused)?.permissions();
+        let metadata = std::fs::metadata(&path);
+        let metadata = metadata.map_err(|error| unreadable(&path, span, &error))?;
+        let mode = metadata.permissions();
         let mode = mode.mode() & 0o777;
         if mode & !MODE_MAX != 0 {
             let message = format!(
@@ -85,6 +86,14 @@ impl BuildContext<'_> {
         }
         Ok(text)
     }
+}
+
+fn unreadable(path: &Path, span: &Span, error: &io::Error) -> Box<Problem> {
+    let message = format!("cannot read {}: {error}", path.display());
+    Box::new(Problem::error("E0201", span.clone(), message).hint(
+        "it must be readable for the user that the daemon runs as; under systemd, \
+         LoadCredential= puts it into ${CREDENTIALS_DIRECTORY}",
+    ))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 mod value;
 
-pub use value::{ip, millis};
+pub use value::{cookie, ip, millis};
 
 use crate::http::HeaderName;
 

@@ -59,10 +59,9 @@ impl Verdict {
     }
 }
 
-/// The numbers of one instance, and its name.
+/// The numbers of one instance.
 #[derive(Debug, Clone)]
 pub(super) struct Tally {
-    name: Arc<str>,
     counts: Arc<[Count]>,
 }
 
@@ -73,14 +72,13 @@ impl Tally {
                 "httpserverd_auth_requests_total",
                 "Requests that had to prove something, by what became of them.",
                 vec![
-                    ("type", kind.into()),
+                    ("kind", kind.into()),
                     ("name", (&*cx.name).into()),
                     ("result", result.into()),
                 ],
             )
         };
         Self {
-            name: Arc::clone(&cx.name),
             counts: Verdict::ALL.map(count).into(),
         }
     }
@@ -96,18 +94,27 @@ impl Tally {
     /// Counts a request, and refuses it. `challenge` is what `WWW-Authenticate` says.
     pub(super) fn refuse(
         &self,
-        x: &mut Exchange<'_>,
+        x: &Exchange<'_>,
         verdict: Verdict,
         status: StatusCode,
         challenge: Option<&[u8]>,
     ) -> Flow {
         self.count(x, verdict);
-        x.facts_mut().policy = Some(Arc::clone(&self.name));
         let mut response = Response::error(status, verdict.why());
         if let Some(challenge) = challenge {
             response.headers.set(&name::WWW_AUTHENTICATE, challenge);
         }
         Flow::Respond(response)
+    }
+}
+
+/// A refusal that says when to try again, in seconds.
+pub(super) fn retry_after(flow: Flow, seconds: u64) -> Flow {
+    match flow {
+        Flow::Respond(response) => {
+            Flow::Respond(response.with(&name::RETRY_AFTER, seconds.to_string()))
+        }
+        flow => flow,
     }
 }
 

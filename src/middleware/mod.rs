@@ -1,18 +1,22 @@
 //! The open set: one file a kind, and the registry that names them all.
 
 mod access_log;
+mod api_key;
 mod basic_auth;
 mod body_limit;
 mod cache;
 mod compression;
 mod cors;
 mod credentials;
+mod current;
 mod enforce;
 mod error_pages;
 mod fault_injection;
+mod forward_auth;
 mod headers;
 mod hosts;
 mod ip_filter;
+mod jwt;
 mod location;
 mod log_fields;
 mod maintenance;
@@ -28,6 +32,7 @@ mod timeout;
 mod trace_context;
 mod trailing_slash;
 mod user_agent_filter;
+mod watched;
 
 use crate::build::Kind;
 use crate::exchange::Middleware;
@@ -35,6 +40,7 @@ use crate::exchange::Middleware;
 /// Every kind of middleware, sorted by name.
 pub const REGISTRY: &[Kind<Box<dyn Middleware>>] = &[
     access_log::KIND,
+    api_key::KIND,
     basic_auth::KIND,
     body_limit::KIND,
     cache::KIND,
@@ -42,8 +48,10 @@ pub const REGISTRY: &[Kind<Box<dyn Middleware>>] = &[
     cors::KIND,
     error_pages::KIND,
     fault_injection::KIND,
+    forward_auth::KIND,
     headers::KIND,
     ip_filter::KIND,
+    jwt::KIND,
     log_fields::KIND,
     maintenance::KIND,
     redirect_host::KIND,

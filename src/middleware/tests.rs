@@ -1,10 +1,32 @@
 //! The registry, and how tests build a middleware.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::*;
 use crate::build::key::wrong_keys;
 use crate::build::{BuildContext, CarryOver, ParseContext, Problem, Section};
+use crate::exchange::{Fetch, Fetcher, LocalBoxFuture, Response, Why, WorkerLocals};
+use crate::http::RequestHead;
+
+/// The upstream `backend` of examples, which nobody can reach.
+#[derive(Debug)]
+struct Nobody;
+
+impl Fetch for Nobody {
+    fn fetch(
+        &self,
+        _: &WorkerLocals,
+        _: RequestHead,
+        _: Bytes,
+        _: Duration,
+    ) -> LocalBoxFuture<'static, Result<Response, Why>> {
+        Box::pin(async { Err(Why::NoEndpoint) })
+    }
+}
 
 /// Builds a middleware from the body of its table.
 #[track_caller]
@@ -22,7 +44,12 @@ pub(super) fn build_in(
     build: &mut BuildContext<'_>,
 ) -> Box<dyn Middleware> {
     let section = Section::from_text(text).unwrap();
-    let mut cx = ParseContext::default();
+    let names = [Arc::from("backend")];
+    let mut cx = ParseContext {
+        upstreams: &names,
+        ..ParseContext::default()
+    };
+    build.provide("backend", Arc::new(Fetcher::new(Arc::new(Nobody))));
     let settings = (kind.parse)(&section, &mut cx);
     let settings = settings.unwrap_or_else(|| panic!("{}: {:#?}", kind.name, cx.problems));
     assert!(cx.problems.is_empty(), "{:?}", cx.problems);

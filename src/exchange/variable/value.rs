@@ -195,7 +195,8 @@ fn ipv4(address: Ipv4Addr, write: impl FnOnce(&[u8])) {
     write(text.get(..length).unwrap_or_default());
 }
 
-fn cookie<'x>(x: &'x Exchange<'_>, wanted: &str) -> Option<&'x [u8]> {
+/// The value of the first cookie of this name.
+pub fn cookie<'x>(x: &'x Exchange<'_>, wanted: &str) -> Option<&'x [u8]> {
     // HTTP/2 may send one field a cookie (RFC 9113 §8.2.3).
     let lines = x.request.headers.iter();
     lines

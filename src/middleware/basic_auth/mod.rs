@@ -23,9 +23,10 @@ use tokio::sync::Semaphore;
 
 use self::guard::{Guard, Wait};
 use self::hash::Hash;
-use self::users::{Directory, is_name};
+use self::users::{Users, is_name};
 use self::verified::OfWorker;
-use super::credentials::{Tally, Verdict, authorization, tell};
+use super::credentials::{Tally, Verdict, authorization, retry_after, tell};
+use super::current::Current;
 use crate::build::Rate;
 use crate::clock;
 use crate::exchange::{BlockingPool, Exchange, Flow, Middleware, Resume};
@@ -40,7 +41,7 @@ struct BasicAuth(Arc<Asker>);
 
 #[derive(Debug)]
 struct Asker {
-    directory: Arc<Directory>,
+    users: Arc<Current<Users>>,
     guard: Arc<Guard>,
     gate: Arc<Gate>,
     failures: Rate,
@@ -132,7 +133,8 @@ impl Middleware for BasicAuth {
         let Some(pair) = Pair::read(token) else {
             return asker.challenge(x, Verdict::Malformed);
         };
-        let verified = OfWorker::of(x.locals, &asker.guard, &asker.directory);
+        let users = asker.users.get(x.locals);
+        let verified = OfWorker::of(x.locals, &asker.guard, &users);
         let known = verified.borrow().knows(&pair.user, &pair.password);
         if known {
             return asker.accept(x, &pair.user);
@@ -154,7 +156,6 @@ impl Middleware for BasicAuth {
         let Some(waiting) = Waiting::at(&asker.gate) else {
             return asker.unavailable(x);
         };
-        let users = Arc::clone(verified.borrow().users());
         let hash = users.hash_of(&pair.user).cloned();
         let stand_in = users.stand_in(&pair.user).cloned();
         Flow::Wait(Box::pin(compare(
@@ -194,7 +195,8 @@ async fn compare(
     Box::new(move |x| match (right, measured) {
         (Some(true), Some(hash)) if known => {
             asker.guard.refund(x.client_ip, asker.failures);
-            let verified = OfWorker::of(x.locals, &asker.guard, &asker.directory);
+            let users = asker.users.get(x.locals);
+            let verified = OfWorker::of(x.locals, &asker.guard, &users);
             verified
                 .borrow_mut()
                 .learn(&pair.user, &pair.password, hash);
@@ -230,15 +232,6 @@ impl Asker {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let flow = self.tally.refuse(x, Verdict::Unavailable, status, None);
         retry_after(flow, 1)
-    }
-}
-
-fn retry_after(flow: Flow, seconds: u64) -> Flow {
-    match flow {
-        Flow::Respond(response) => {
-            Flow::Respond(response.with(&name::RETRY_AFTER, seconds.to_string()))
-        }
-        flow => flow,
     }
 }
 

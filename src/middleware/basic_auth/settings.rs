@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::hash::Hash;
-use super::users::{Directory, Users, bad_name, is_name};
+use super::users::{Users, bad_name, is_name};
 use super::{Asker, BasicAuth};
 use crate::build::{
     BuildContext, Kind, ParseContext, Probe, Problem, Rate, Secret, Section, Settings, Span, keys,
@@ -16,6 +16,9 @@ use crate::build::{
 use crate::exchange::Middleware;
 use crate::http::HeaderName;
 use crate::middleware::credentials::{Tally, quoted};
+use crate::middleware::current::Current;
+use crate::middleware::enforce::{Policy, default_enforce};
+use crate::middleware::watched::Watched;
 
 /// Asks for user and password.
 pub(in crate::middleware) const KIND: Kind<Box<dyn Middleware>> = Kind {
@@ -28,6 +31,7 @@ users = { alice = "$2y$05$/OK.fbVrR/bpIqNJ5ianF.CE5elHaaO4EbggVDjb8P19RukzXSM3e"
 failures = "20/m"                 # of one client; then 429 until it has waited
 strip = true                      # upstreams do not see the password
 user_header = "X-Remote-User"     # they are told the user instead
+enforce = true
 "#,
     keys: keys! {
         "realm": "string" = r#""restricted""#, "what is shown to who is asked";
@@ -41,6 +45,8 @@ user_header = "X-Remote-User"     # they are told the user instead
             "whether `Authorization` is taken away before the request goes on";
         "user_header": "header name" = "(none)",
             "a field that tells upstreams the user; what a client sends under it is taken away";
+        "enforce": "true or false" = "true",
+            "`false` lets everyone through, and counts and logs whom it would have refused";
     },
     parse,
 };
@@ -61,6 +67,8 @@ struct Written {
     strip: bool,
     #[serde(default)]
     user_header: Option<HeaderName>,
+    #[serde(default = "default_enforce")]
+    enforce: bool,
 }
 
 fn default_realm() -> Spanned<String> {
@@ -85,6 +93,7 @@ struct BasicAuthSettings {
     failures: Rate,
     strip: bool,
     user_header: Option<HeaderName>,
+    enforce: bool,
 }
 
 fn parse(
@@ -141,38 +150,41 @@ fn parse(
             failures: written.failures,
             strip: written.strip,
             user_header: written.user_header,
+            enforce: written.enforce,
         }) as Box<dyn Settings<Box<dyn Middleware>>>
     })
 }
 
 impl Settings<Box<dyn Middleware>> for BasicAuthSettings {
     fn build(&self, cx: &mut BuildContext<'_>) -> Result<Box<dyn Middleware>, Box<Problem>> {
-        let directory = match &self.file {
-            None => Directory::new(self.users.clone(), None),
-            Some((file, span)) => {
-                let text = cx.secret_file(file, span)?;
-                Directory::new(self.users.clone(), Some((cx.path(file), &text)))
-            }
-        };
-        let directory = directory.map_err(|(message, hint)| {
-            let (file, span) = self.file.clone().unwrap_or_default();
-            let message = format!("{}: {message}", file.display());
-            Box::new(Problem::error("E0201", span, message).hint(hint))
-        })?;
-        let directory = Arc::new(directory);
-        if directory.has_file() {
-            cx.probes
-                .push(Arc::<Directory>::clone(&directory) as Arc<dyn Probe>);
+        let mut users = self.users.clone();
+        if let Some((file, span)) = &self.file {
+            let text = cx.secret_file(file, span)?;
+            users.add_lines(&text).map_err(|(message, hint)| {
+                let message = format!("{}: {message}", file.display());
+                Box::new(Problem::error("E0201", span.clone(), message).hint(hint))
+            })?;
+        }
+        let users = Arc::new(Current::new(users));
+        if let Some((file, _)) = &self.file {
+            let inline = self.users.clone();
+            let read = move |text: &str| {
+                let mut users = inline.clone();
+                let added = users.add_lines(text);
+                added.map(|()| users).map_err(|(problem, _)| problem)
+            };
+            let watched = Watched::new(cx.path(file), "users", &users, read);
+            cx.probes.push(Arc::new(watched) as Arc<dyn Probe>);
         }
         let name = Arc::clone(&cx.name);
         let challenge = format!("Basic realm={}, charset=\"UTF-8\"", quoted(&self.realm));
         let forgotten = cx.carry_over.metrics.count(
             "httpserverd_auth_clients_forgotten_total",
             "Clients whose failures were forgotten before their time, to make room.",
-            vec![("type", "basic_auth".into()), ("name", (&*name).into())],
+            vec![("kind", "basic_auth".into()), ("name", (&*name).into())],
         );
-        Ok(Box::new(BasicAuth(Arc::new(Asker {
-            directory,
+        let asker = BasicAuth(Arc::new(Asker {
+            users,
             guard: cx.carry_over.keep(&name, Default::default),
             // One for all instances: they share the threads.
             gate: cx.carry_over.keep("", Default::default),
@@ -182,6 +194,7 @@ impl Settings<Box<dyn Middleware>> for BasicAuthSettings {
             user_header: self.user_header.clone(),
             tally: Tally::new(cx, "basic_auth"),
             forgotten,
-        }))))
+        }));
+        Ok(Policy::new("basic_auth", self.enforce, cx).guard(asker))
     }
 }

@@ -1,19 +1,9 @@
-//! Who there is: users and their hashes, from the configuration and from a file that is watched.
+//! Who there is: users and the hashes of their passwords.
 
 use std::collections::HashMap;
-use std::fs;
 use std::hash::{BuildHasher, RandomState};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
-use tracing::{info, warn};
 
 use super::hash::Hash;
-use crate::build::Probe;
-use crate::build::secret::read_secret_file;
 
 /// Users and the hashes of their passwords.
 #[derive(Debug, Default, Clone)]
@@ -23,9 +13,6 @@ pub(super) struct Users {
     all: Vec<Hash>,
     key: RandomState,
 }
-
-/// How often a file is looked at; who adds a user does not notice.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 impl Users {
     /// Adds a user; `false` if there is one of this name.
@@ -86,10 +73,6 @@ impl Users {
         let at = self.key.hash_one(name) % count;
         self.all.get(usize::try_from(at).unwrap_or(0))
     }
-
-    pub(super) fn len(&self) -> usize {
-        self.by_name.len()
-    }
 }
 
 /// What a user may be called (RFC 7617 §2).
@@ -104,120 +87,6 @@ pub(super) fn bad_name() -> (String, String) {
     )
 }
 
-/// The users as they are now. Shared by all workers; each asks for the number first, which is
-/// written only when the users change.
-#[derive(Debug)]
-pub(super) struct Directory {
-    version: AtomicU64,
-    users: Mutex<Arc<Users>>,
-    inline: Users,
-    file: Option<PathBuf>,
-    /// What the file looked like when it was last read.
-    seen: Mutex<Option<Look>>,
-}
-
-/// Counts every state of any directory, so that none is taken for another.
-static VERSIONS: AtomicU64 = AtomicU64::new(1);
-
-/// What tells a file from what it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Look {
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-}
-
-impl Look {
-    fn at(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        Some(Self {
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        })
-    }
-}
-
-impl Directory {
-    /// Those of the configuration, and those of a file if there is one, as it was read.
-    ///
-    /// # Errors
-    /// What is wrong in the file.
-    pub(super) fn new(
-        inline: Users,
-        file: Option<(PathBuf, &str)>,
-    ) -> Result<Self, (String, String)> {
-        let mut users = inline.clone();
-        if let Some((_, text)) = &file {
-            users.add_lines(text)?;
-        }
-        let file = file.map(|(path, _)| path);
-        Ok(Self {
-            version: AtomicU64::new(VERSIONS.fetch_add(1, Ordering::Relaxed)),
-            users: Mutex::new(Arc::new(users)),
-            inline,
-            seen: Mutex::new(file.as_deref().and_then(Look::at)),
-            file,
-        })
-    }
-
-    /// A number that no other state of the users has.
-    pub(super) fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
-    }
-
-    /// The users, and the number of this state.
-    pub(super) fn users(&self) -> (u64, Arc<Users>) {
-        let users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.version(), Arc::clone(&users))
-    }
-
-    pub(super) fn has_file(&self) -> bool {
-        self.file.is_some()
-    }
-
-    fn replace(&self, users: Users) {
-        let mut place = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        *place = Arc::new(users);
-        let version = VERSIONS.fetch_add(1, Ordering::Relaxed);
-        self.version.store(version, Ordering::Release);
-    }
-}
-
-impl Probe for Directory {
-    fn name(&self) -> String {
-        let file = self.file.as_deref().map(Path::display);
-        file.map_or_else(String::new, |file| format!("users of {file}"))
-    }
-
-    fn interval(&self) -> Duration {
-        LOOK_EVERY
-    }
-
-    /// Reads the file if it has changed. What cannot be read leaves the users as they are.
-    fn run(&self) {
-        let Some(path) = &self.file else { return };
-        let look = Look::at(path);
-        {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if *seen == look {
-                return;
-            }
-            *seen = look;
-        }
-        let file = path.display();
-        let mut users = self.inline.clone();
-        let read = read_secret_file(path).map_err(|error| error.to_string());
-        let read = read.and_then(|text| users.add_lines(&text).map_err(|(problem, _)| problem));
-        if let Err(problem) = read {
-            warn!(%file, problem, "cannot read the users; they stay as they were");
-            return;
-        }
-        info!(%file, users = users.len(), "the users changed");
-        self.replace(users);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,7 +98,7 @@ mod tests {
         let mut users = Users::default();
         let text = format!("# staff\n\nalice:{HASH}\r\nböb:{HASH}:remark\n");
         users.add_lines(&text).unwrap();
-        assert_eq!(users.len(), 2);
+        assert_eq!(users.all.len(), 2);
         assert!(users.hash_of("böb").is_some() && users.hash_of("carol").is_none());
         for (text, expected) in [
             ("alice".to_owned(), "line 1: there is no colon"),
@@ -261,37 +130,5 @@ mod tests {
         let first = users.stand_in("x").unwrap();
         assert!((0..10).all(|_| users.stand_in("x") == Some(first)));
         assert!((0..64).any(|n| users.stand_in(&n.to_string()) != Some(first)));
-    }
-
-    #[test]
-    fn a_file_is_read_when_it_changes_and_kept_while_it_is_wrong() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("users");
-        let line = |name: &str| format!("{name}:{HASH}\n");
-        let write = |text: &str| {
-            let beside = folder.path().join("new");
-            fs::write(&beside, text).unwrap();
-            fs::rename(beside, &path).unwrap();
-        };
-        write(&line("alice"));
-        let mut inline = Users::default();
-        inline.add("root", Hash::parse(HASH).unwrap());
-        let directory = Directory::new(inline, Some((path.clone(), &line("alice")))).unwrap();
-        let first = directory.version();
-        directory.run();
-        assert_eq!(directory.version(), first);
-        write(&line("bob"));
-        directory.run();
-        let (second, users) = directory.users();
-        assert!(second != first && users.hash_of("bob").is_some());
-        assert!(users.hash_of("alice").is_none() && users.hash_of("root").is_some());
-        for bad in ["nonsense", &line("root")] {
-            write(bad);
-            directory.run();
-            assert_eq!(directory.version(), second);
-        }
-        fs::remove_file(&path).unwrap();
-        directory.run();
-        assert_eq!(directory.version(), second);
     }
 }

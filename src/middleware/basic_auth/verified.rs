@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::guard::Guard;
 use super::hash::Hash;
-use super::users::{Directory, Users};
+use super::users::Users;
 use crate::exchange::WorkerLocals;
 
 /// What one worker knows of one directory of users: no lock is taken to look at it.
@@ -19,7 +19,6 @@ use crate::exchange::WorkerLocals;
 /// who reads the memory later; so there are no more of them than users.
 #[derive(Debug)]
 pub(super) struct Verified {
-    version: u64,
     users: Arc<Users>,
     known: HashMap<Box<str>, Known>,
     /// Of this worker alone, gone with it; without one nothing is kept.
@@ -42,25 +41,23 @@ pub(super) struct OfWorker {
 type OfInstance = (Weak<Guard>, Rc<RefCell<Verified>>);
 
 impl OfWorker {
-    /// What this worker knows for an instance, whose users are as they are now.
+    /// What this worker knows for an instance, with these users.
     pub(super) fn of(
         locals: &WorkerLocals,
         guard: &Arc<Guard>,
-        directory: &Directory,
+        users: &Arc<Users>,
     ) -> Rc<RefCell<Verified>> {
         let own = locals.keep::<Self>();
         let mut all = own.all.borrow_mut();
         let is = |known: &Weak<Guard>| std::ptr::eq(known.as_ptr(), Arc::as_ptr(guard));
         if let Some((_, found)) = all.iter().find(|(known, _)| is(known)) {
-            found.borrow_mut().renew(directory);
+            found.borrow_mut().renew(users);
             return Rc::clone(found);
         }
         // Instances that no configuration has any more are let go.
         all.retain(|(known, _)| known.strong_count() > 0);
-        let (version, users) = directory.users();
         let made = Rc::new(RefCell::new(Verified {
-            version,
-            users,
+            users: Arc::clone(users),
             known: HashMap::new(),
             key: random_key(),
         }));
@@ -76,17 +73,12 @@ fn random_key() -> Option<[u8; 32]> {
 }
 
 impl Verified {
-    fn renew(&mut self, directory: &Directory) {
-        if self.version != directory.version() {
-            (self.version, self.users) = directory.users();
-            let users = &self.users;
+    fn renew(&mut self, users: &Arc<Users>) {
+        if !Arc::ptr_eq(&self.users, users) {
+            self.users = Arc::clone(users);
             self.known
                 .retain(|name, known| users.hash_of(name) == Some(&known.hash));
         }
-    }
-
-    pub(super) fn users(&self) -> &Arc<Users> {
-        &self.users
     }
 
     /// Whether this password of this user is known to be right.
@@ -126,22 +118,22 @@ mod tests {
     const HASH: &str = "$2y$05$/OK.fbVrR/bpIqNJ5ianF.CE5elHaaO4EbggVDjb8P19RukzXSM3e";
     const OTHER: &str = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.7uG0VCzI2bS7j6ymqJi9CdcdxiRTWNy";
 
-    fn directory(hash: &str) -> Directory {
+    fn users(hash: &str) -> Arc<Users> {
         let mut users = Users::default();
         users.add("alice", Hash::parse(hash).unwrap());
-        Directory::new(users, None).unwrap()
+        Arc::new(users)
     }
 
     #[test]
     fn what_was_right_is_known_until_its_hash_changes() {
         let request = TestRequest::get("/");
-        let (guard, first) = (Arc::new(Guard::default()), directory(HASH));
+        let (guard, first) = (Arc::new(Guard::default()), users(HASH));
         let hash = Hash::parse(HASH).unwrap();
         let verified = OfWorker::of(&request.locals, &guard, &first);
         assert!(!verified.borrow().knows("alice", b"U*U"));
         verified.borrow_mut().learn("alice", b"U*U", hash.clone());
         // A reload that leaves the hash as it was.
-        let again = OfWorker::of(&request.locals, &guard, &directory(HASH));
+        let again = OfWorker::of(&request.locals, &guard, &users(HASH));
         assert!(again.borrow().knows("alice", b"U*U"));
         assert!(!again.borrow().knows("alice", b"U*V"));
         assert!(!again.borrow().knows("bob", b"U*U"));
@@ -151,14 +143,14 @@ mod tests {
         again.borrow_mut().learn("alice", b"x", other);
         assert!(again.borrow().knows("alice", b"U*U"));
         assert!(!again.borrow().knows("bob", b"x"));
-        let changed = OfWorker::of(&request.locals, &guard, &directory(OTHER));
+        let changed = OfWorker::of(&request.locals, &guard, &users(OTHER));
         assert!(!changed.borrow().knows("alice", b"U*U"));
     }
 
     #[test]
     fn instances_share_nothing_and_are_let_go() {
         let request = TestRequest::get("/");
-        let of = |guard: &Arc<Guard>| OfWorker::of(&request.locals, guard, &directory(HASH));
+        let of = |guard: &Arc<Guard>| OfWorker::of(&request.locals, guard, &users(HASH));
         let (one, other) = (Arc::new(Guard::default()), Arc::new(Guard::default()));
         let hash = Hash::parse(HASH).unwrap();
         of(&one).borrow_mut().learn("alice", b"U*U", hash);

@@ -64,7 +64,7 @@ fn users_get_in_guessers_wait_and_a_changed_file_counts_at_once() {
     assert_eq!(get(&mut wire, "/", ALICE).body, b"hello alice");
     assert_eq!(get(&mut wire, "/", BOB).head.status, 401);
     daemon.write_file("users", line("bob", "hunter2"));
-    daemon.wait_log("the users changed");
+    daemon.wait_log("read again what changed");
     assert_eq!(get(&mut wire, "/", BOB).body, b"hello bob");
     // Who is gone is gone, although the password was right a moment ago.
     assert_eq!(get(&mut wire, "/", ALICE).head.status, 401);
@@ -81,7 +81,7 @@ fn users_get_in_guessers_wait_and_a_changed_file_counts_at_once() {
         ("limited", 1),
     ] {
         let line = format!(
-            "httpserverd_auth_requests_total{{type=\"basic_auth\",name=\"staff\",\
+            "httpserverd_auth_requests_total{{kind=\"basic_auth\",name=\"staff\",\
              result=\"{result}\"}} {count}"
         );
         assert!(page.contains(&line), "{line}\n{page}");

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod access_log_forms;
+mod api_key;
 mod basic_auth;
 mod cache;
 mod compression;
@@ -9,7 +10,9 @@ mod cors;
 mod error_pages;
 mod fault_injection;
 mod filters;
+mod forward_auth;
 mod headers;
+mod jwt;
 mod limits;
 mod maintenance;
 mod redirects;
