@@ -138,14 +138,24 @@ fn maintenance_lets_the_office_through() {
 }
 
 #[test]
-fn admin_is_for_the_office() {
+fn admin_is_for_those_of_the_office_who_know_the_password() {
     let upstream = Upstream::tcp();
     let daemon = example("admin").env("ADMIN", &upstream.address).start();
     let mut wire = daemon.connect("admin");
-    wire.send("GET / HTTP/1.1\r\nHost: a\r\nX-User: root\r\n\r\n");
+    let asked = ask(&mut wire, "/", "X-User: root\r\nAccept: text/html\r\n");
+    assert_eq!(asked.status(), 401);
+    let realm = asked.field("WWW-Authenticate").unwrap();
+    assert!(realm.contains("realm=\"administration\""), "{realm}");
+    assert!(asked.text().contains("<h1>401 Unauthorized</h1>"));
+    // `admin:change me`
+    let pair = "Authorization: Basic YWRtaW46Y2hhbmdlIG1l\r\n";
+    wire.send(format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nX-User: root\r\n{pair}\r\n"
+    ));
     let mut peer = upstream.accept();
     let head = peer.read_request_head();
-    assert!(!head.contains("root"), "{head}");
+    assert!(head.contains("X-User: admin\r\n"), "{head}");
+    assert!(!head.contains("root") && !head.contains("Basic"), "{head}");
     assert!(head.contains("X-Client: 127.0.0.1\r\n"), "{head}");
     peer.send("HTTP/1.1 200 OK\r\nX-Frame-Options: ALLOWALL\r\nContent-Length: 2\r\n\r\nok");
     let page = wire.read_response();
