@@ -47,7 +47,14 @@ const HOMES: &[(&str, &[&str])] = &[
     ("regex", &["build/regex.rs", "build/mod.rs"]),
     ("listenfd", &["daemon/inherited.rs"]),
     ("sd_notify", &["daemon/systemd.rs"]),
-    ("sha2", &["middleware/basic_auth/", "middleware/api_key/"]),
+    (
+        "sha2",
+        &[
+            "middleware/basic_auth/",
+            "middleware/api_key/",
+            "middleware/jwt/",
+        ],
+    ),
     ("sha_crypt", &["middleware/basic_auth/hash.rs"]),
     ("signal_hook", &["daemon/signals.rs"]),
     ("slab", &["exchange/deadlines.rs"]),

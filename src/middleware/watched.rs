@@ -25,9 +25,13 @@ pub(super) struct Watched<T> {
     what: &'static str,
     read: Read<T>,
     current: Arc<Current<T>>,
-    /// What the file looked like when it was last read.
-    seen: Mutex<Option<Look>>,
+    /// What the file looked like when it was last read; `None` before the first run, which reads
+    /// it in any case: it may have changed right after it was read.
+    seen: Mutex<Option<Seen>>,
 }
+
+/// What a file looked like; nothing if it was not there.
+type Seen = Option<Look>;
 
 /// What tells a file from what it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +53,7 @@ impl Look {
 }
 
 impl<T> Watched<T> {
-    /// Watches a file that has just been read.
+    /// Watches a file that was read when the configuration was.
     pub(super) fn new(
         path: PathBuf,
         what: &'static str,
@@ -57,7 +61,7 @@ impl<T> Watched<T> {
         read: impl Fn(&str) -> Result<T, String> + Send + Sync + 'static,
     ) -> Self {
         Self {
-            seen: Mutex::new(Look::at(&path)),
+            seen: Mutex::new(None),
             path,
             what,
             read: Box::new(read),
@@ -78,19 +82,21 @@ impl<T: Send + Sync + 'static> Probe for Watched<T> {
     /// Reads the file if it has changed. What cannot be read leaves everything as it is.
     fn run(&self) {
         let look = Look::at(&self.path);
-        {
+        let before = {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if *seen == look {
-                return;
-            }
-            *seen = look;
+            seen.replace(look)
+        };
+        if before == Some(look) {
+            return;
         }
         let (file, what) = (self.path.display(), self.what);
         let text = read_secret_file(&self.path).map_err(|error| error.to_string());
         match text.and_then(|text| (self.read)(&text)) {
             Ok(value) => {
                 self.current.set(value);
-                info!(%file, what, "read again what changed");
+                if before.is_some() {
+                    info!(%file, what, "read again what changed");
+                }
             }
             Err(problem) => warn!(%file, what, problem, "cannot be read; all stays as it was"),
         }
@@ -126,7 +132,9 @@ mod tests {
             watched.run();
             assert_eq!(*current.get(&request.locals), expected);
         };
-        check(0);
+        // The first run reads what was there when it was built, whatever came between.
+        check(1);
+        check(1);
         write("2");
         check(2);
         write("nonsense");

@@ -10,6 +10,7 @@ mod remote;
 mod settings;
 mod source;
 mod token;
+mod verified;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use self::claims::{Rules, Unfit, as_text, find};
 use self::keys::Keys;
 use self::remote::{Remote, State};
 use self::token::{BadToken, Token};
+use self::verified::Verified;
 use super::credentials::{Tally, Verdict, authorization, quoted, retry_after, tell};
 use super::current::Current;
 use crate::clock;
@@ -57,6 +59,9 @@ enum Source {
     /// From an upstream.
     Remote(Arc<Remote>),
 }
+
+/// What a token says that was verified.
+type Claims = Arc<Map<String, Value>>;
 
 /// Why a token does not get in.
 enum Refusal {
@@ -134,10 +139,11 @@ impl Asker {
         self.with_token(x, read)
     }
 
-    fn verify(&self, x: &Exchange<'_>, keys: &Keys) -> Result<Map<String, Value>, Refusal> {
+    fn verify(&self, x: &Exchange<'_>, keys: &Arc<Keys>) -> Result<Claims, Refusal> {
         self.with_token(x, |text| {
             let token = Token::read(text, &self.algorithms).map_err(Refusal::Token)?;
-            let claims = token.verify(keys).map_err(Refusal::Token)?;
+            let verify = || token.verify(keys).map_err(Refusal::Token);
+            let claims = Verified::claims(x.locals, text, keys, verify)?;
             let fits = self.rules.check(&claims, clock::unix_now());
             fits.map(|()| claims).map_err(Refusal::Claims)
         })
@@ -166,7 +172,7 @@ impl Asker {
         }
     }
 
-    fn conclude(&self, x: &mut Exchange<'_>, result: Result<Map<String, Value>, Refusal>) -> Flow {
+    fn conclude(&self, x: &mut Exchange<'_>, result: Result<Claims, Refusal>) -> Flow {
         match result {
             Ok(claims) => self.accept(x, claims),
             Err(Refusal::Missing) => self.refuse(x, Verdict::Missing, "", None),
@@ -213,7 +219,7 @@ impl Asker {
             .refuse(x, verdict, status, Some(challenge.as_bytes()))
     }
 
-    fn accept(&self, x: &mut Exchange<'_>, claims: Map<String, Value>) -> Flow {
+    fn accept(&self, x: &mut Exchange<'_>, claims: Claims) -> Flow {
         self.tally.count(x, Verdict::Accepted);
         if self.strip {
             x.request.headers.remove(&name::AUTHORIZATION);
@@ -226,7 +232,7 @@ impl Asker {
         let user = find(&claims, &self.user).and_then(as_text);
         let facts = x.facts_mut();
         facts.user = user.map(Into::into);
-        facts.claims = Some(Arc::new(claims));
+        facts.claims = Some(claims);
         Flow::Continue
     }
 }

@@ -40,7 +40,7 @@ pub(super) struct Store {
 /// Keys, and when they came.
 #[derive(Debug, Default)]
 pub(super) struct Published {
-    pub(super) keys: Keys,
+    pub(super) keys: Arc<Keys>,
     at: Option<Instant>,
 }
 
@@ -121,7 +121,7 @@ impl Remote {
                         ?keys,
                         "fetched a key set"
                     );
-                    let at = Some(clock::now());
+                    let (keys, at) = (Arc::new(keys), Some(clock::now()));
                     remote.store.keys.set(Published { keys, at });
                 }
                 Err(problem) => {

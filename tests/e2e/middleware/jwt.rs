@@ -180,6 +180,34 @@ fn keys_of_an_upstream_are_fetched_once_and_what_they_sign_gets_in() {
 }
 
 #[test]
+fn who_hangs_up_while_keys_are_fetched_does_not_end_that_for_others() {
+    let (login, backend) = (Upstream::tcp(), Upstream::tcp());
+    let daemon = Daemon::start(&config(&login.address, &backend.address));
+    let backend = backend.serve(1, |_| {
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec()
+    });
+    let issuer = Issuer::first();
+    let token = issuer.token(json!({
+        "sub": "alice", "iss": "https://login.example", "aud": "api", "scope": "read",
+    }));
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let mut gone = daemon.connect("web");
+    gone.send(&request);
+    let mut peer = login.accept();
+    peer.read_request();
+    gone.reset();
+    // Its line says that it has gone; only then are there keys.
+    daemon.stdout().wait("client_abort", 1);
+    let mut wire = daemon.connect("web");
+    wire.send(&request);
+    peer.send(issuer.published());
+    assert_eq!(wire.read_response().head.status, 200);
+    login.expect_no_connection();
+    drop((wire, peer, daemon));
+    backend.join().unwrap();
+}
+
+#[test]
 fn without_keys_nobody_gets_in() {
     let (login, backend) = (Upstream::tcp(), Upstream::tcp());
     let address: SocketAddr = login.socket_address();
