@@ -34,6 +34,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("argon2", &["middleware/basic_auth/hash.rs"]),
     ("base64", &["middleware/basic_auth/", "middleware/jwt/"]),
     ("bcrypt", &["middleware/basic_auth/"]),
+    ("brotli", &["middleware/compression/"]),
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/mod.rs"]),
     ("daemonize", &["daemon/process.rs"]),
@@ -43,7 +44,13 @@ const HOMES: &[(&str, &[&str])] = &[
     ("mime_guess", &["http/mime.rs"]),
     ("notify", &["daemon/watcher.rs"]),
     ("prometheus_client", &["handlers/metrics/"]),
-    ("quick_cache", &["middleware/cache/store.rs"]),
+    (
+        "quick_cache",
+        &[
+            "middleware/cache/store.rs",
+            "middleware/compression/results.rs",
+        ],
+    ),
     ("regex", &["build/regex.rs", "build/mod.rs"]),
     ("listenfd", &["daemon/inherited.rs"]),
     ("sd_notify", &["daemon/systemd.rs"]),

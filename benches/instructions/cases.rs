@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::answers;
 use httpserverd::build::{BuildContext, CarryOver, ParseContext, Section};
 use httpserverd::clock;
 use httpserverd::exchange::{
@@ -35,7 +36,7 @@ pub(crate) struct Case {
 }
 
 /// Every case, in the order of the table.
-pub(crate) const ALL: [Case; 9] = [
+pub(crate) const ALL: [Case; 11] = [
     case("parse curl's head", 20_000, |n| parse(CURL, n)),
     case("parse a browser's head", 20_000, |n| parse(BROWSER, n)),
     case("lookup among 10 routes", 20_000, |n| lookup(10, n)),
@@ -45,6 +46,8 @@ pub(crate) const ALL: [Case; 9] = [
     case("chain of 0", 20_000, |n| chain(0, n)),
     case("chain of 8", 20_000, |n| chain(8, n)),
     case("access log, JSON", 20_000, access_log),
+    case("answer with a small file", 20_000, answers::small_file),
+    case("answer with a cache hit", 20_000, answers::cache_hit),
 ];
 
 const fn case(name: &'static str, iterations: u64, run: fn(u64)) -> Case {

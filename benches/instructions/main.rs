@@ -8,6 +8,7 @@
 
 #![expect(clippy::print_stdout, reason = "it prints a table")]
 
+mod answers;
 mod cases;
 
 use std::process::{Command, Stdio};

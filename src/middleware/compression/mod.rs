@@ -1,12 +1,27 @@
-//! `compression`: gzip for who wants it, where it pays.
+//! `compression`: zstd, brotli, gzip and deflate for who wants them, where it pays.
+//!
+//! What is short is compressed at once, what is longer in slices, and what is slow on the blocking
+//! pool. The result of content that has a strong tag is kept: the same bytes are compressed once.
 
-mod gzip;
+mod brotli_stream;
+mod coding;
+mod file_stream;
+mod results;
 mod settings;
 mod stream;
+mod zlib_stream;
+mod zstd_stream;
 
-use gzip::Gzips;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use coding::{Coding, Encoder, Encoders, Levels};
+use file_stream::FileStream;
+use results::{Keep, Known, Results};
 pub(super) use settings::KIND;
-use stream::{FileStream, GzipStream, Unsent};
+use stream::{EncodeStream, Unsent};
 
 use crate::exchange::{Body, Exchange, Middleware, Response};
 use crate::http::accept::best_coding;
@@ -16,11 +31,19 @@ use crate::http::{Method, StatusCode, name};
 /// Content up to this size is compressed at once, which takes some 400 µs at level 6, and its
 /// length told; longer content is compressed in slices, between which others have their turn.
 const AT_ONCE_BYTES_MAX: usize = 32 << 10;
+/// The same for codings that are slow: what takes as long.
+const AT_ONCE_SLOW_BYTES_MAX: usize = 4 << 10;
 
 /// Compresses content.
 #[derive(Debug)]
 struct Compression {
-    level: u8,
+    /// Those on offer, what is preferred first.
+    codings: Box<[Coding]>,
+    /// Their names.
+    names: Box<[&'static str]>,
+    levels: Levels,
+    /// `None` if nothing is kept.
+    results: Option<Arc<Results>>,
     min_size: u64,
     /// Media types without parameters, in lower case; sorted.
     types: Box<[Box<str>]>,
@@ -38,21 +61,33 @@ impl Middleware for Compression {
         }
         // Also who gets it as it is must know that others do not.
         response.headers.add_member(&name::VARY, "Accept-Encoding");
-        if best_coding(&x.request.headers, &["gzip"]).is_none() {
+        let best = best_coding(&x.request.headers, &self.names);
+        let wanted = |coding: &&Coding| Some(coding.name()) == best;
+        let Some(&coding) = self.codings.iter().find(wanted) else {
             return;
+        };
+        let key = self.key(x, response, coding);
+        match self.known(key.as_deref()) {
+            Some(Known::Compressed(bytes)) => {
+                response.head_length = None;
+                response.body = Body::Bytes(bytes);
+            }
+            Some(Known::NoShorter) => return,
+            // Short content may not become shorter, and is then sent as it is: HEAD does the
+            // work, to say what GET would.
+            None if x.request.method == Method::Head && !is_short_body(&response.body, coding) => {
+                // As for GET, but for the length, which nobody knows without doing the work.
+                response.head_length = None;
+                response.body = Body::Stream(Box::new(Unsent));
+            }
+            None => {
+                let keep = self.keep(key, &response.body);
+                if !self.compress(x, coding, keep, &mut response.body) {
+                    return;
+                }
+            }
         }
-        let is_short =
-            matches!(&response.body, Body::Bytes(bytes) if bytes.len() <= AT_ONCE_BYTES_MAX);
-        // Short content may not become shorter, and is then sent as it is: HEAD does the work, to
-        // say what GET would.
-        if x.request.method == Method::Head && !is_short {
-            // As for GET, but for the length, which nobody knows without doing the work.
-            response.head_length = None;
-            response.body = Body::Stream(Box::new(Unsent));
-        } else if !self.compress(x, &mut response.body) {
-            return;
-        }
-        mark(response);
+        mark(response, coding);
     }
 }
 
@@ -88,38 +123,95 @@ impl Compression {
         self.types.iter().any(|known| listed(known))
     }
 
+    /// Under which name the result is kept, if it is.
+    fn key(&self, x: &Exchange<'_>, response: &Response, coding: Coding) -> Option<results::Key> {
+        self.results.as_ref()?;
+        // What comes as it comes has no end that could be waited for.
+        if !matches!(response.body, Body::Bytes(_) | Body::File(_)) {
+            return None;
+        }
+        results::key(x, response, coding, self.levels.of(coding))
+    }
+
+    fn known(&self, key: Option<&[u8]>) -> Option<Known> {
+        self.results.as_ref()?.find(key?)
+    }
+
+    fn keep(&self, key: Option<results::Key>, body: &Body) -> Option<Keep> {
+        let results = self.results.as_ref()?;
+        Some(Keep::new(results, key?, body.length()?))
+    }
+
     /// Replaces the body by its compressed self; whether it is one.
-    fn compress(&self, x: &Exchange<'_>, body: &mut Body) -> bool {
-        let gzips = x.locals.keep::<Gzips>();
+    fn compress(
+        &self,
+        x: &Exchange<'_>,
+        coding: Coding,
+        keep: Option<Keep>,
+        body: &mut Body,
+    ) -> bool {
+        let encoders = x.locals.keep::<Encoders>();
+        let Ok(encoder) = encoders.take(coding, self.levels.of(coding)) else {
+            return false;
+        };
+        let pool = x.locals.blocking.clone();
         let stream = match std::mem::take(body) {
-            Body::Bytes(bytes) if bytes.len() <= AT_ONCE_BYTES_MAX => {
-                let mut gzip = gzips.take(self.level);
-                let compressed = gzip.whole(&bytes);
-                gzips.give_back(gzip);
-                let done = compressed.is_some();
-                *body = Body::Bytes(compressed.unwrap_or(bytes));
-                return done;
+            Body::Bytes(bytes) if is_short(&bytes, coding) => {
+                return at_once(&encoders, encoder, keep, bytes, body);
             }
-            Body::Bytes(bytes) => GzipStream::of_bytes(gzips, self.level, bytes),
+            Body::Bytes(bytes) => EncodeStream::of_bytes(encoders, encoder, bytes, pool),
             Body::File(slice) => {
-                let file = FileStream::new(slice, x.locals.blocking.clone());
-                GzipStream::around(gzips, self.level, Box::new(file))
+                let file = Box::new(FileStream::new(slice, pool.clone()));
+                EncodeStream::around(encoders, encoder, file, pool)
             }
-            Body::Stream(inner) => GzipStream::around(gzips, self.level, inner),
+            Body::Stream(inner) => EncodeStream::around(encoders, encoder, inner, pool),
             other @ (Body::Empty | Body::Parts(_) | Body::Tunnel(_)) => {
                 *body = other;
                 return false;
             }
         };
-        *body = Body::Stream(Box::new(stream));
+        *body = Body::Stream(Box::new(stream.keeping(keep)));
         true
     }
 }
 
+/// Whether content is compressed without a pause.
+const fn is_short(content: &[u8], coding: Coding) -> bool {
+    let max = if coding.is_slow() {
+        AT_ONCE_SLOW_BYTES_MAX
+    } else {
+        AT_ONCE_BYTES_MAX
+    };
+    content.len() <= max
+}
+
+fn is_short_body(body: &Body, coding: Coding) -> bool {
+    matches!(body, Body::Bytes(bytes) if is_short(bytes, coding))
+}
+
+/// Compresses content without a pause; whether it has become shorter.
+fn at_once(
+    encoders: &Rc<Encoders>,
+    mut encoder: Encoder,
+    keep: Option<Keep>,
+    bytes: Bytes,
+    body: &mut Body,
+) -> bool {
+    let compressed = encoder.whole(&bytes);
+    encoders.give_back(encoder);
+    if let Some(mut keep) = keep {
+        keep.add(compressed.as_ref().unwrap_or(&bytes));
+        keep.done();
+    }
+    let done = compressed.is_some();
+    *body = Body::Bytes(compressed.unwrap_or(bytes));
+    done
+}
+
 /// What the fields must say of compressed content.
-fn mark(response: &mut Response) {
+fn mark(response: &mut Response, coding: Coding) {
     let headers = &mut response.headers;
-    headers.set(&name::CONTENT_ENCODING, "gzip");
+    headers.set(&name::CONTENT_ENCODING, coding.name());
     // Ranges would be those of the compressed content, which is made anew for each request.
     headers.remove(&name::ACCEPT_RANGES);
     let tag = headers.get(&name::ETAG).and_then(ETag::parse);
@@ -130,6 +222,27 @@ fn mark(response: &mut Response) {
         let weak = [b"W/\"", tag.opaque, b"\""].concat();
         headers.set(&name::ETAG, weak);
     }
+}
+
+/// Undoes a coding, as far as it has come.
+#[cfg(test)]
+fn decoded(coding: &str, bytes: &[u8]) -> Vec<u8> {
+    use std::io::Read as _;
+
+    let mut reader: Box<dyn std::io::Read + '_> = match coding {
+        "gzip" => Box::new(flate2::read::GzDecoder::new(bytes)),
+        "deflate" => Box::new(flate2::read::ZlibDecoder::new(bytes)),
+        "br" => Box::new(brotli::Decompressor::new(bytes, 4096)),
+        "zstd" => Box::new(zstd::Decoder::new(bytes).expect("a decoder")),
+        other => panic!("{other}"),
+    };
+    let mut content = Vec::new();
+    let mut piece = [0; 4096];
+    // A stream that was flushed and not finished ends in an error behind all that is there.
+    while let Ok(1..) = reader.read(&mut piece).inspect(|read| {
+        content.extend_from_slice(piece.get(..*read).unwrap_or_default());
+    }) {}
+    content
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! What is compressed, what is not, and how it flows.
 
 use std::collections::VecDeque;
-use std::io::Read as _;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -15,11 +14,7 @@ use crate::http::Headers;
 use crate::middleware::tests::{build, problems};
 
 fn unzip(bytes: &[u8]) -> Vec<u8> {
-    let mut content = Vec::new();
-    flate2::read::GzDecoder::new(bytes)
-        .read_to_end(&mut content)
-        .unwrap();
-    content
+    decoded("gzip", bytes)
 }
 
 fn accepting(value: &str) -> TestRequest {
@@ -51,7 +46,7 @@ fn check(settings: &str, mut request: TestRequest, response: Response, expected:
     let response = apply(settings, &mut request, response);
     let vary = field(&response, &name::VARY);
     let found = match (field(&response, &name::CONTENT_ENCODING), vary) {
-        (Some("gzip"), Some("Accept-Encoding")) => "gzip",
+        (Some(coding), Some("Accept-Encoding")) => coding,
         (None, Some("Accept-Encoding")) => "vary",
         (_, None) => "untouched",
         other => panic!("{other:?}"),
@@ -75,12 +70,138 @@ fn small_bodies_are_compressed_at_once() {
 #[test]
 fn as_the_client_weighs_it() {
     check("", accepting("gzip"), html(2000), "gzip");
-    check("", accepting("br, GZIP;q=0.1"), html(2000), "gzip");
-    check("", accepting("*"), html(2000), "gzip");
+    check("", accepting("x-own, GZIP;q=0.1"), html(2000), "gzip");
+    check("", accepting("*"), html(2000), "zstd");
     check("", accepting("gzip;q=0"), html(2000), "vary");
     check("", accepting("identity, gzip;q=0.5"), html(2000), "vary");
-    check("", accepting("br"), html(2000), "vary");
+    check("", accepting("x-own"), html(2000), "vary");
     check("", TestRequest::get("/"), html(2000), "vary");
+}
+
+#[test]
+fn of_what_is_wanted_equally_what_stands_first_is_used() {
+    let all = || accepting("gzip, deflate, br, zstd");
+    check("", all(), html(2000), "zstd");
+    check("codings = ['gzip', 'br']", all(), html(2000), "gzip");
+    check("codings = ['br', 'gzip']", all(), html(2000), "br");
+    check("codings = ['deflate']", all(), html(2000), "deflate");
+    check("codings = ['br']", accepting("gzip"), html(2000), "vary");
+    check(
+        "",
+        accepting("gzip, br;q=0.9, zstd;q=0.8"),
+        html(2000),
+        "gzip",
+    );
+    check(
+        "",
+        accepting("zstd;q=0, br;q=0, *;q=0.1"),
+        html(2000),
+        "gzip",
+    );
+    check("", accepting("deflate"), html(2000), "deflate");
+}
+
+/// All of a body, however it comes.
+fn whole(body: Body) -> Vec<u8> {
+    match body {
+        Body::Bytes(bytes) => bytes.to_vec(),
+        body => chunks(body).concat(),
+    }
+}
+
+#[test]
+fn each_coding_carries_all_of_it() {
+    for coding in ["zstd", "br", "gzip", "deflate"] {
+        for length in [1_500, 40_000, 300_000] {
+            let content = text(length);
+            let response = Response::text(StatusCode::OK, content.clone());
+            let mut request = accepting(coding);
+            let response = apply("", &mut request, response);
+            assert_eq!(field(&response, &name::CONTENT_ENCODING), Some(coding));
+            let body = whole(response.body);
+            assert!(body.len() < length, "{coding} {length}");
+            assert_eq!(decoded(coding, &body), content, "{coding} {length}");
+        }
+    }
+}
+
+#[test]
+fn results_of_what_has_a_strong_tag_are_kept() {
+    let compression = build(&KIND, "");
+    let content = text(100_000);
+    let mut request = accepting("br");
+    let mut apply = |target: &str, tag: &str| {
+        request = std::mem::replace(&mut request, TestRequest::get("/")).again(target);
+        request.head.headers.append(&name::ACCEPT_ENCODING, "br");
+        let mut response = Response::text(StatusCode::OK, content.clone());
+        response.headers.append(&name::ETAG, tag);
+        compression.on_response(&mut request.exchange(), &mut response);
+        let length = response.body.length();
+        assert_eq!(decoded("br", &whole(response.body)), content);
+        length.is_some()
+    };
+    assert!(!apply("/a", "\"1\""), "it is made");
+    assert!(apply("/a", "\"1\""), "it was made before");
+    assert!(!apply("/a", "\"2\""), "it is something else");
+    assert!(!apply("/a?b", "\"1\""), "it is somewhere else");
+    assert!(!apply("/b", "W/\"1\""));
+    assert!(!apply("/b", "W/\"1\""), "it may be something else");
+}
+
+#[test]
+fn what_was_kept_is_told_to_head() {
+    let compression = build(&KIND, "");
+    let ask = |method| {
+        let mut request = TestRequest::new(method, "/").header("Accept-Encoding", "gzip");
+        let mut response = Response::text(StatusCode::OK, text(100_000));
+        response.headers.append(&name::ETAG, "\"a\"");
+        compression.on_response(&mut request.exchange(), &mut response);
+        response.body
+    };
+    assert_eq!(ask(Method::Head).length(), None);
+    let made = whole(ask(Method::Get)).len() as u64;
+    assert_eq!(ask(Method::Head).length(), Some(made));
+}
+
+#[test]
+fn what_became_no_shorter_is_not_tried_again() {
+    let compression = build(&KIND, "");
+    let noise: Vec<u8> = (0..500_u32)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
+    for _ in 0..2 {
+        let response = Response::text(StatusCode::OK, noise.clone());
+        let mut response = response.with(&name::ETAG, "\"a\"");
+        compression.on_response(&mut accepting("gzip").exchange(), &mut response);
+        assert_eq!(field(&response, &name::CONTENT_ENCODING), None);
+        assert_eq!(field(&response, &name::ETAG), Some("\"a\""));
+        assert!(matches!(response.body, Body::Bytes(bytes) if bytes == noise));
+    }
+}
+
+#[test]
+fn nothing_is_kept_where_that_is_said() {
+    let compression = build(&KIND, "keep = '0B'");
+    for _ in 0..2 {
+        let response = Response::text(StatusCode::OK, text(100_000));
+        let mut response = response.with(&name::ETAG, "\"a\"");
+        compression.on_response(&mut accepting("gzip").exchange(), &mut response);
+        assert_eq!(response.body.length(), None);
+    }
+}
+
+#[test]
+fn slow_codings_are_made_elsewhere() {
+    let response = Response::text(StatusCode::OK, text(10_000));
+    let mut request = accepting("br");
+    let response = apply("", &mut request, response);
+    let Body::Stream(mut stream) = response.body else {
+        panic!("even what is short");
+    };
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(stream.poll_chunk(&mut cx).is_pending());
+    let rest = chunks(Body::Stream(stream)).concat();
+    assert_eq!(decoded("br", &rest), text(10_000));
 }
 
 #[test]
@@ -311,11 +432,7 @@ fn streams_are_flushed_when_nothing_more_is_at_hand() {
     let Poll::Ready(Some(Ok(chunk))) = stream.poll_chunk(&mut cx) else {
         panic!("it has something to give");
     };
-    let mut read = [0; 12];
-    flate2::read::GzDecoder::new(&chunk[..])
-        .read_exact(&mut read)
-        .unwrap();
-    assert_eq!(&read, b"first second");
+    assert_eq!(unzip(&chunk), b"first second");
     assert!(
         stream.poll_chunk(&mut cx).is_pending(),
         "nothing is flushed twice"
@@ -341,6 +458,16 @@ fn mistakes() {
     assert_eq!(problems(&KIND, "level = 10"), ["there is no level 10"]);
     assert_eq!(problems(&KIND, "level = 0"), ["there is no level 0"]);
     assert_eq!(problems(&KIND, "level = -1"), ["there is no level -1"]);
+    assert_eq!(problems(&KIND, "brotli_level = 7"), ["there is no level 7"]);
+    assert_eq!(problems(&KIND, "zstd_level = 22"), ["there is no level 22"]);
+    assert_eq!(
+        problems(&KIND, "codings = ['gzip', 'lzma', 'gzip']"),
+        ["there is no coding `lzma`", "`gzip` is listed twice"]
+    );
+    assert_eq!(
+        problems(&KIND, "codings = []"),
+        ["nothing is compressed without a coding"]
+    );
     for text in ["html", "text/*", "text/html; charset=utf-8", "/"] {
         let found = problems(&KIND, &format!("types = ['{text}']"));
         assert_eq!(found, [format!("`{text}` is not a media type")]);
