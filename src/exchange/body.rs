@@ -97,6 +97,10 @@ pub trait BodyStream: fmt::Debug {
         None
     }
 
+    /// Throws away what has come already, without waiting for more, so that it is known whether
+    /// that is broken. Asked of the content of a request that nobody has read.
+    fn discard_received(&mut self) {}
+
     /// The trailer fields, if there were any; asked for after the clean end.
     fn trailers(&mut self) -> Option<Headers> {
         None

@@ -52,7 +52,8 @@ pub type LocalBoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 /// One request and the response to it, as handlers and middleware see it.
 #[derive(Debug)]
 pub struct Exchange<'a> {
-    /// The request without its body. Middleware may change it; `raw` of the target stays.
+    /// The request without its body. Middleware may change it; `raw()` of the target stays
+    /// what the client wrote.
     pub request: &'a mut RequestHead,
     /// The request body, until someone takes it. `None` if the request has none.
     pub body: Option<Box<dyn BodyStream>>,

@@ -93,10 +93,9 @@ impl Connection {
             .get_or_init(|| self.worker.locals.deadlines.register())
     }
 
-    /// Whether it shall end with the exchange it is in: the worker drains, or the newest
-    /// generation does not listen here.
+    /// Whether it shall end with the exchange it is in: the worker drains.
     pub fn is_ending(&self) -> bool {
-        !self.worker.phase.get().is_serving() || !self.listening.is_current()
+        !self.worker.phase.get().is_serving()
     }
 
     /// Whether every wait shall end because the drain time is up.
@@ -225,7 +224,7 @@ pub async fn serve(connection: Rc<Connection>) {
 }
 
 /// Ready when there is something to read, or when the connection shall end without a word: idle
-/// for too long, draining, or its listener is gone.
+/// for too long, or draining.
 fn poll_begin(connection: &Connection, cx: &mut Context<'_>) -> Poll<Event> {
     if let Poll::Ready(ready) = connection.transport.poll_read_ready(cx) {
         return Poll::Ready(ready.map_or(Event::Gone, |()| Event::Begun));

@@ -113,10 +113,9 @@ async fn exchange(
     x.inform = (version == Version::Http11).then_some(&**connection as &dyn Inform);
     let mut answer = answer(connection, &mut x, &snapshot, refusal, output).await;
     behind::start(&mut x, answer.route, &connection.worker, &snapshot);
+    let unread = take_unread(&mut x);
     replace_if_body_failed(&mut answer.response, progress.as_deref());
     x.why = answer.response.why.or(x.why);
-    // Taken so that a body nobody read can be drained here.
-    let unread = x.body.take();
     let state = state.on(Event::Answered {
         keep: !answer.response.close && !connection.is_ending(),
         unread: left_unread(progress.as_deref(), unread.as_deref()),
@@ -187,6 +186,14 @@ async fn answer<'t>(
         }
     })
     .await
+}
+
+/// Content that nobody read, to be drained here, less what has come of it: while nothing has been
+/// sent, content that is broken can still be answered as that.
+fn take_unread(x: &mut Exchange<'_>) -> Option<Box<dyn BodyStream>> {
+    let mut unread = x.body.take()?;
+    unread.discard_received();
+    Some(unread)
 }
 
 /// What is left of the content, which `unread` reads if nobody has taken it.

@@ -205,6 +205,16 @@ impl BodyStream for RequestBody {
         })
     }
 
+    fn discard_received(&mut self) {
+        loop {
+            match self.take() {
+                Ok(Some(_)) => {}
+                Ok(None) => return self.progress.complete.set(self.is_complete()),
+                Err(why) => return self.progress.failed.set(Some(why)),
+            }
+        }
+    }
+
     fn length(&self) -> Option<u64> {
         match &self.coding {
             Coding::Length(left) => Some(*left),

@@ -1,6 +1,6 @@
 //! A worker's view of a generation.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -24,7 +24,6 @@ pub struct Listening {
     /// Where.
     pub bind: Bind,
     snapshot: RefCell<Rc<Snapshot>>,
-    current: Cell<bool>,
 }
 
 impl Listening {
@@ -33,7 +32,6 @@ impl Listening {
         Self {
             bind,
             snapshot: RefCell::new(snapshot),
-            current: Cell::new(true),
         }
     }
 
@@ -42,21 +40,15 @@ impl Listening {
         Rc::clone(&self.snapshot.borrow())
     }
 
-    /// Whether the newest generation still has this listener. Connections of one that is gone
-    /// end with the exchange they are in.
-    pub fn is_current(&self) -> bool {
-        self.current.get()
-    }
-
     /// Serves this from the next request on.
     pub fn publish(&self, snapshot: Rc<Snapshot>) {
         self.snapshot.replace(snapshot);
-        self.current.set(true);
     }
 
-    /// The newest generation does not listen here.
-    pub fn retire(&self) {
-        self.current.set(false);
+    /// Whether this is what its connections are to be served from, as a generation knows it: by
+    /// its address, or by its name if that has moved to another one.
+    pub fn is_known_as(&self, bind: &Bind, name: &str) -> bool {
+        self.bind == *bind || *self.snapshot.borrow().name == *name
     }
 }
 

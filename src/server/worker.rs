@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::pin::pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::desk::Desk;
 use super::listener;
 use super::mailbox::{Order, Publication, Report, Reporter, Socket, WorkerSetup};
 use super::resident::Resident;
-use super::snapshot::{Listening, snapshots};
+use super::snapshot::{Listening, Snapshot, snapshots};
 use crate::clock;
 use crate::exchange::WorkerLocals;
 use crate::generation::Bind;
@@ -243,6 +243,8 @@ impl Worker {
 struct Listeners {
     worker: Rc<Worker>,
     accepting: HashMap<Bind, Accepting>,
+    /// Those that are not listened on any more, as long as they have connections.
+    retired: Vec<Weak<Listening>>,
 }
 
 struct Accepting {
@@ -257,11 +259,12 @@ impl Listeners {
         Self {
             worker,
             accepting: HashMap::new(),
+            retired: Vec::new(),
         }
     }
 
     /// Serves a generation: known addresses get its tables, new ones are listened on, and those
-    /// it does not have are closed behind what the kernel has queued.
+    /// it does not have are closed behind what the kernel has queued. Their connections go on.
     ///
     /// Done when the last of those is closed: whoever connects after the control plane has said
     /// that it serves the generation finds nothing of the one before.
@@ -277,9 +280,9 @@ impl Listeners {
             .extract_if(|bind, _| !is_wanted(bind))
             .map(|(_, accepting)| accepting)
             .collect();
-        for accepting in &retired {
-            accepting.listening.retire();
-        }
+        let listening = retired.iter().map(|accepting| &accepting.listening);
+        self.retired.extend(listening.map(Rc::downgrade));
+        self.publish_to_retired(&wanted);
         let mut sockets = by_bind(sockets);
         for (bind, snapshot) in wanted {
             if let Some(accepting) = self.accepting.get(&bind) {
@@ -305,8 +308,23 @@ impl Listeners {
             self.accepting.insert(bind, Accepting { listening, tasks });
         }
         close(retired).await;
-        self.worker.locals.deadlines.wake_all();
         Ok(())
+    }
+
+    /// A reload closes no connection: one whose address is not listened on any more is served
+    /// what its listener has become, or was last.
+    fn publish_to_retired(&mut self, wanted: &[(Bind, Rc<Snapshot>)]) {
+        self.retired.retain(|retired| {
+            let Some(listening) = retired.upgrade() else {
+                return false;
+            };
+            let known =
+                |(bind, new): &&(Bind, Rc<Snapshot>)| listening.is_known_as(bind, &new.name);
+            if let Some((_, snapshot)) = wanted.iter().find(known) {
+                listening.publish(Rc::clone(snapshot));
+            }
+            true
+        });
     }
 
     /// Stops listening, once what the kernel had queued is accepted.

@@ -73,3 +73,25 @@ fn a_client_that_sends_all_and_then_ends_its_direction_is_answered() {
     assert_eq!(client.read_response().text(), "slow");
     client.expect_closed();
 }
+
+#[test]
+fn broken_content_that_nobody_reads_is_refused_while_nothing_has_been_said() {
+    let upstream = Upstream::tcp();
+    let daemon = daemon(&upstream);
+    let head = "POST /ok HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (content, status) in [
+        ("x\r\n", 400),
+        ("3\r\nabcd\r\n", 400),
+        ("3\r\nabc\r\n0\r\n\r\n", 200),
+    ] {
+        let mut client = daemon.connect("web");
+        client.send(format!("{head}{content}"));
+        assert_eq!(client.read_response().status(), status, "{content:?}");
+    }
+    // Here the answer has gone out before the content turns out to be broken.
+    let mut client = daemon.connect("web");
+    client.send(format!("{head}3\r\n"));
+    assert_eq!(client.read_response().text(), "ok");
+    client.send("abcd\r\n");
+    client.expect_closed();
+}

@@ -137,9 +137,17 @@ fn listeners_come_and_go() {
     }
     assert!(UnixStream::connect(&socket).is_err());
     assert!(!socket.exists());
-    // A connection whose listener is gone ends when it is idle; another one never notices.
-    old.expect_closed();
+    // A reload closes no connection: one whose listener is gone is served what that was last.
+    assert_eq!(old.get("/").text(), "b");
     assert_eq!(kept.get("/").text(), "c");
+
+    // And once there is a listener of its name, at whatever address, what that is now.
+    let moved = "[[listener]]\nname = \"more\"\nbind = \"127.0.0.3:0\"\n".to_owned();
+    daemon.write_config(&(moved + &saying("d")));
+    daemon.wait_notify("READY=1");
+    assert_eq!(old.get("/").text(), "d");
+    daemon.signal(Signal::TERM);
+    old.expect_closed();
 }
 
 #[test]
