@@ -5,7 +5,7 @@ CARGO ?= cargo
 DESTDIR ?=
 PREFIX ?= /usr/local
 
-.PHONY: help fmt lint test doc golden fuzz-smoke deny bench instructions deb install ci
+.PHONY: help fmt lint test doc golden fuzz-smoke deny coverage bench instructions deb install ci
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,6 +30,11 @@ fuzz-smoke: ## the fuzz bodies on a stable compiler, for a quarter of a minute
 
 deny: ## licences, bans and sources of dependencies (needs cargo-deny)
 	$(CARGO) deny --locked check bans licenses sources
+
+coverage: ## lines that the tests reach in http, routing and config (needs cargo-tarpaulin)
+	$(CARGO) tarpaulin --engine llvm --follow-exec --locked --lib --test it --timeout 900 \
+		--include-files 'src/http/*' 'src/routing/*' 'src/config/*' \
+		--exclude-files 'src/*/fuzz.rs' --target-dir target/coverage --out Stdout
 
 bench: ## CPU time a request against nginx, HAProxy and Caddy (needs wrk)
 	$(CARGO) bench --locked --bench peers

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Surroundings;
 use super::model::{Bind, Instance, Model, Route, Workers};
 use super::sources::words;
+use super::unreached::Unreached;
 use crate::build::problem::Severity;
 use crate::build::{BuildContext, Files, Problem};
 use crate::exchange::Middleware;
@@ -166,6 +167,7 @@ impl Compiler<'_, '_> {
         let model = self.model;
         // Listeners that serve the same routes share one table.
         let mut tables: Vec<(Vec<usize>, Arc<Table>)> = Vec::new();
+        let mut unreached = Unreached::default();
         let mut listeners = Vec::with_capacity(model.listeners.len());
         for (index, (listener, bind)) in model.listeners.iter().zip(binds).enumerate() {
             let routes_served = (0..).zip(&model.routes);
@@ -180,6 +182,7 @@ impl Compiler<'_, '_> {
                     .iter()
                     .filter_map(|&at| Some(rule(at, model.routes.get(at)?, routes.get(at)?)));
                 let rules: Vec<Rule> = rules.collect();
+                unreached.add(&rules);
                 let table = Arc::new(Table::new(&rules, misses.clone()));
                 tables.push((served, Arc::clone(&table)));
                 table
@@ -190,6 +193,7 @@ impl Compiler<'_, '_> {
                 table,
             });
         }
+        self.problems.extend(unreached.problems(model));
         Some(listeners)
     }
 

@@ -23,6 +23,7 @@ mod resolve;
 pub mod sources;
 pub mod substitute;
 mod syntax;
+mod unreached;
 mod written;
 
 use std::path::{Path, PathBuf};

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use httpserverd::build::{CarryOver, MemorySinks};
+use httpserverd::config::codes::{CODES, explain};
 use httpserverd::config::effective::effective;
 use httpserverd::config::{self, Environment, Inputs, Loaded, Main, Report, Setting, Surroundings};
 
@@ -87,7 +88,7 @@ fn without_folder(text: &str) -> String {
 fn bad_files_are_reported() {
     let mut wrong = Vec::new();
     let bad = files(&folder().join("bad"), "toml");
-    assert!(!bad.is_empty());
+    assert!(bad.len() >= 45, "only {} files", bad.len());
     for file in bad {
         let report = match load(Main::File(&file), &inputs(&file)) {
             Ok(loaded) => loaded.warnings,
@@ -99,6 +100,28 @@ fn bad_files_are_reported() {
         assert!(!report.is_empty(), "{} is good", file.display());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_code_is_shown_by_a_file() {
+    let shown: String = files(&folder().join("bad"), "stderr")
+        .iter()
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    // Says only that something else, which is reported, is in the way: never shown beside that.
+    let follows = "E0202";
+    for code in CODES.iter().filter(|code| code.code != follows) {
+        assert!(shown.contains(&format!("[{}]", code.code)), "{}", code.code);
+    }
+    let codes = shown.lines().filter_map(|line| {
+        let code = line
+            .strip_prefix("error[")
+            .or_else(|| line.strip_prefix("warning["))?;
+        code.split(']').next()
+    });
+    for code in codes {
+        assert!(explain(code).is_some(), "{code} means nothing");
+    }
 }
 
 #[test]

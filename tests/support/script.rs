@@ -138,7 +138,8 @@ fn unescape(text: &str) -> Vec<u8> {
 
 #[test]
 fn a_case_is_read() {
-    let text = "# why\n--- a\n> G\\r\\x00\n> {3 ab}\n< 400 or 200\n< = o\\n\n< + A: b: c\n< - D\n< 204\n< open\n";
+    let text = "# why\n--- a\n> G\\r\\x00\n> {3 ab}\n< 400 or 200\n< = o\\n\n< + A: b: c\n\
+         < - D\n< 204\n< open\n";
     let first = Expected {
         status: 400,
         early: Some(200),

@@ -128,8 +128,8 @@ impl StaticFiles {
             key,
         } = hit;
         let opened = Opened {
+            coded: self.siblings(&root, &name, &identity)?,
             plain: (file, identity),
-            coded: self.siblings(&root, &name)?,
         };
         if let Some(resource) = cache.renew(self.id, &key, opened.identities(), now) {
             return Ok(resource.respond(x.request));
@@ -141,14 +141,24 @@ impl StaticFiles {
         Ok(resource.respond(x.request))
     }
 
-    /// The precompressed siblings there are. One that may not be read is as good as none.
-    fn siblings(&self, root: &Root, name: &[u8]) -> Result<Vec<(Coding, File, Identity)>, Failure> {
+    /// The precompressed siblings there are. One that may not be read is as good as none, and so
+    /// is one that is older than what it was made of: someone changed that and forgot the
+    /// sibling, and who accepts it would be sent what is no longer there.
+    fn siblings(
+        &self,
+        root: &Root,
+        name: &[u8],
+        plain: &Identity,
+    ) -> Result<Vec<(Coding, File, Identity)>, Failure> {
         let mut found = Vec::new();
         for &coding in &self.presentation.precompressed {
             let name = [name, b".", coding.extension().as_bytes()].concat();
             match resolve::open(root, &name) {
                 Ok((file, metadata)) if metadata.is_file() => {
-                    found.push((coding, file, Identity::of(&metadata)));
+                    let identity = Identity::of(&metadata);
+                    if !identity.is_older_than(plain) {
+                        found.push((coding, file, identity));
+                    }
                 }
                 Ok(_) | Err(Missed::Nothing | Missed::Unlisted | Missed::Refused(_)) => {}
                 Err(Missed::Failed(error)) => return Err(Failure::Failed(error)),

@@ -106,6 +106,12 @@ impl Identity {
         self.size
     }
 
+    /// Whether this was made before that was last changed. Two seconds are no difference:
+    /// archives and some file systems keep no more than even ones.
+    pub(super) const fn is_older_than(&self, other: &Self) -> bool {
+        self.modified.0.saturating_add(2) < other.modified.0
+    }
+
     /// Strong: it names the time of the last change to the nanosecond and the size. Not the
     /// inode, so that machines that were given the same files name them alike.
     fn opaque_tag(&self, coding: Option<Coding>) -> Box<[u8]> {

@@ -44,7 +44,8 @@ charset = "utf-8"                     # of text; "" for none
         "symlinks": "word" = r#""within""#,
             "`within` follows links that stay in the root, `deny` none, `follow` all";
         "precompressed": "list of codings" = "[]",
-            "`br`, `zst`, `gz`: siblings with these endings go to who accepts them";
+            "`br`, `zst`, `gz`: siblings with these endings, no older than the file, go to who \
+             accepts them";
         "etag": "true or false" = "true", "whether files have an `ETag`";
         "charset": "string" = r#""utf-8""#, "the charset of text; an empty one is none";
     },

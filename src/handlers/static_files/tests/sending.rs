@@ -176,6 +176,24 @@ fn siblings_are_sent_to_who_wants_them() {
 }
 
 #[test]
+fn a_sibling_older_than_its_file_is_not_sent() {
+    let files = [("a", "plain"), ("a.gz", "zipped")];
+    let site = &mut Site::new("precompressed = ['gz']", &files);
+    set_modified(site, "a", 1_000_000_000);
+    // What was made at the same time may have lost a second or two on its way here.
+    for (made, text) in [
+        (1_000_000_005, "zipped"),
+        (999_999_998, "zipped"),
+        (999_999_997, "plain"),
+    ] {
+        set_modified(site, "a.gz", made);
+        site.later += Duration::from_secs(2);
+        let answer = site.get_with("/a", &[("Accept-Encoding", "gzip")]);
+        assert_eq!(answer.text(), text, "{made}");
+    }
+}
+
+#[test]
 fn errors_of_the_file_system_have_their_status() {
     use super::super::cache::FileCache;
     use super::super::{Errno, Failure};
