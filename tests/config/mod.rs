@@ -108,9 +108,10 @@ fn every_code_is_shown_by_a_file() {
         .iter()
         .map(|file| fs::read_to_string(file).unwrap())
         .collect();
-    // Says only that something else, which is reported, is in the way: never shown beside that.
-    let follows = "E0202";
-    for code in CODES.iter().filter(|code| code.code != follows) {
+    // The first says only that something else, which is reported, is in the way, and is never
+    // shown beside that; the second is about permissions, which a file of a repository lacks.
+    let unseen = ["E0202", "W0203"];
+    for code in CODES.iter().filter(|code| !unseen.contains(&code.code)) {
         assert!(shown.contains(&format!("[{}]", code.code)), "{}", code.code);
     }
     let codes = shown.lines().filter_map(|line| {
