@@ -164,3 +164,61 @@ fn admin_is_for_those_of_the_office_who_know_the_password() {
     let numbers = wire.get("/metrics").text();
     assert!(numbers.contains("httpserverd_"), "{numbers}");
 }
+
+/// Of alice, signed by the other half of `keys/login.pem`, good until 2100.
+const TOKEN: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9.\
+    eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUuY29tIiwiYXVkIjoiYXBpIiwic3ViIjoiYWxpY2UiLCJzY29wZSI6\
+    Im9yZGVycyIsImV4cCI6NDEwMjQ0NDgwMH0.\
+    V3EZ-bOwwjVgyWv0Uac4wMhsGhXpmxRJSyggMyZj-OYtqW92miHOhpJ831lfLEA-sK_I5SZ-5WY2mT0cW68zAQ";
+
+#[test]
+fn public_api_asks_for_a_token_and_takes_no_large_requests() {
+    let upstream = Upstream::tcp();
+    let daemon = example("public-api").env("API", &upstream.address).start();
+    let mut wire = daemon.connect("web");
+    wire.send(
+        "OPTIONS /v1/orders HTTP/1.1\r\nHost: a\r\nOrigin: https://app.example.com\r\n\
+         Access-Control-Request-Method: GET\r\n\r\n",
+    );
+    let preflight = wire.read_response();
+    let allowed = preflight.field("Access-Control-Allow-Origin");
+    assert_eq!(
+        (preflight.status(), allowed),
+        (204, Some("https://app.example.com"))
+    );
+    let asked = ask(&mut wire, "/v1/orders", "");
+    assert_eq!(asked.status(), 401);
+    assert!(
+        asked
+            .field("WWW-Authenticate")
+            .unwrap()
+            .starts_with("Bearer")
+    );
+    for _ in 0..2 {
+        wire.send(format!(
+            "GET /v1/orders HTTP/1.1\r\nHost: a\r\nX-User: root\r\n\
+             Authorization: Bearer {TOKEN}\r\n\r\n"
+        ));
+        let mut peer = upstream.accept();
+        let head = peer.read_request_head();
+        assert!(head.starts_with("GET /orders HTTP/1.1\r\n"), "{head}");
+        assert!(
+            head.contains("X-User: alice\r\n") && !head.contains("root"),
+            "{head}"
+        );
+        peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n[]");
+        assert_eq!(wire.read_response().text(), "[]");
+    }
+    wire.send(format!(
+        "POST /v1/orders HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Content-Length: 65537\r\nExpect: 100-continue\r\n\r\n"
+    ));
+    assert_eq!(wire.read_response().status(), 413);
+    let mut wire = daemon.connect("web");
+    let status = ask(&mut wire, "/v1/status", "");
+    assert!(
+        status.text().starts_with("{\"status\":\"ok\""),
+        "{}",
+        status.text()
+    );
+}

@@ -11,8 +11,8 @@ use crate::config::model::Route;
 /// Who asks the client who it is.
 const AUTHENTICATION: &[&str] = &["api_key", "basic_auth", "forward_auth", "jwt"];
 
-/// Who counts or weighs requests.
-const LIMITS: &[&str] = &["bandwidth_limit", "concurrency_limit", "rate_limit"];
+/// Who counts requests.
+const LIMITS: &[&str] = &["concurrency_limit", "rate_limit"];
 
 /// Who keeps some clients out.
 const FILTERS: &[&str] = &[
