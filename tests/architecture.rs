@@ -40,6 +40,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("daemonize", &["daemon/process.rs"]),
     ("flate2", &["middleware/compression/"]),
     ("jsonwebtoken", &["middleware/jwt/"]),
+    ("indexmap", &["middleware/rate_limit/buckets.rs"]),
     ("mimalloc", &["main.rs"]),
     ("mime_guess", &["http/mime.rs"]),
     ("notify", &["daemon/watcher.rs"]),

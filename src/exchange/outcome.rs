@@ -155,6 +155,8 @@ whys! {
     TooManyFailures = "too_many_failures",
     /// Nobody could say whether it proves something; 503.
     AuthUnavailable = "auth_unavailable",
+    /// More requests than a `rate_limit` lets through; 429.
+    RateLimited = "rate_limited",
     /// The exchange took longer than `timeout` allows; 504 behind an upstream, 503 otherwise.
     ExchangeTimeout = "exchange_timeout",
 }

@@ -182,6 +182,11 @@ names! {
     CROSS_ORIGIN_OPENER_POLICY "Cross-Origin-Opener-Policy"
     CROSS_ORIGIN_RESOURCE_POLICY "Cross-Origin-Resource-Policy"
     X_POWERED_BY "X-Powered-By"
+    RATELIMIT "RateLimit"
+    RATELIMIT_POLICY "RateLimit-Policy"
+    X_RATELIMIT_LIMIT "X-RateLimit-Limit"
+    X_RATELIMIT_REMAINING "X-RateLimit-Remaining"
+    X_RATELIMIT_RESET "X-RateLimit-Reset"
 }
 
 /// Room for the interned names, eight times over, so that hardly a look-up meets another name.

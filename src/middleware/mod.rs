@@ -21,6 +21,7 @@ mod location;
 mod log_fields;
 mod maintenance;
 mod paths;
+mod rate_limit;
 mod redirect_host;
 mod redirect_https;
 mod referrer_filter;
@@ -54,6 +55,7 @@ pub const REGISTRY: &[Kind<Box<dyn Middleware>>] = &[
     jwt::KIND,
     log_fields::KIND,
     maintenance::KIND,
+    rate_limit::KIND,
     redirect_host::KIND,
     redirect_https::KIND,
     referrer_filter::KIND,

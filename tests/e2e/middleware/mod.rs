@@ -15,6 +15,7 @@ mod headers;
 mod jwt;
 mod limits;
 mod maintenance;
+mod rate_limit;
 mod redirects;
 mod request_id;
 mod rewrite;

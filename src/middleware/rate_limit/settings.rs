@@ -1,0 +1,330 @@
+//! What a `rate_limit` table may say.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use toml::Spanned;
+
+use super::buckets::Buckets;
+use super::fields::Fields;
+use super::gcra::Quota;
+use super::key::{Key, Missing, Part};
+use super::{RateLimit, Scope};
+use crate::build::{
+    BuildContext, Kind, Network, ParseContext, Problem, Rate, Section, Settings, keys,
+};
+use crate::clock;
+use crate::exchange::Middleware;
+use crate::http::StatusCode;
+use crate::middleware::enforce::{Policy, default_enforce};
+
+/// Lets so many requests through in a time.
+pub(in crate::middleware) const KIND: Kind<Box<dyn Middleware>> = Kind {
+    name: "rate_limit",
+    summary: "Lets so many requests through in a time: 429 for those above",
+    example: r#"
+rate = "100/m"            # how fast a bucket fills
+burst = 20                # how many requests a full bucket holds
+cost = 1                  # how many tokens a request takes
+key = "client_ip"         # or a list: ["user", "route"], ["header.X-API-Key", "path.id"]
+missing = "client_ip"     # who lacks a part of the key: by address, or "skip", or "share"
+scope = "policy"          # "route": each route has buckets of its own
+exempt = ["127.0.0.1", "10.0.0.0/8"]     # addresses that are not counted
+headers = true            # tell clients what is left
+status = 429              # of a refusal
+max_keys = 1000000        # how many buckets are kept; then the fullest go
+enforce = true            # false: only count and log what would be refused
+"#,
+    keys: keys! {
+        "rate": "rate", "how fast a bucket fills: `100/m`, `5/10s`";
+        "burst": "number" = "(what `rate` gives in its time)",
+            "how many requests a full bucket holds: so many may come at once";
+        "cost": "number" = "1", "how many tokens of the bucket a request takes";
+        "key": "word or list of words" = r#""client_ip""#,
+            "whose bucket: `client_ip` (of IPv6 the /64), `user`, `route`, `host`, `method`, \
+             `header.NAME`, `cookie.NAME`, `path.NAME`, `query.NAME`, any variable of a request, \
+             or a list of these together";
+        "missing": "\"client_ip\", \"skip\" or \"share\"" = r#""client_ip""#,
+            "what stands for a part of the key that a request lacks: its address, nothing (it \
+             is not counted), or one bucket for all of them";
+        "scope": "\"policy\" or \"route\"" = r#""policy""#,
+            "whether routes that name the policy share buckets or have each their own";
+        "exempt": "list of networks" = "[]", "clients that are not counted";
+        "headers": "true or false" = "true",
+            "whether responses say what is left: `RateLimit`, `RateLimit-Policy`, \
+             `X-RateLimit-*`";
+        "status": "status" = "429", "the status of a refusal: 429 or 503";
+        "max_keys": "number" = "1000000",
+            "how many buckets are kept, at some 60 bytes each; then those with the most left go";
+        "enforce": "true or false" = "true", "false: count and log only, and refuse nothing";
+    },
+    parse,
+};
+
+/// As many as the memory that limits may have holds: some 60 MiB.
+const KEYS_MAX: usize = 1_000_000;
+
+/// Twice as many open connections as any machine has; beyond is a slip of the pen.
+const KEYS_MOST: usize = 100_000_000;
+
+/// A key of more parts than this is hard to explain to a client.
+const PARTS_MAX: usize = 8;
+
+/// As written in the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    rate: Spanned<Rate>,
+    #[serde(default)]
+    burst: Option<Spanned<u32>>,
+    #[serde(default)]
+    cost: Option<Spanned<u32>>,
+    #[serde(default)]
+    key: Option<Spanned<Words>>,
+    #[serde(default)]
+    missing: Missing,
+    #[serde(default)]
+    scope: Scope,
+    #[serde(default)]
+    exempt: Vec<Network>,
+    #[serde(default = "yes")]
+    headers: bool,
+    #[serde(default)]
+    status: Option<Spanned<StatusCode>>,
+    #[serde(default)]
+    max_keys: Option<Spanned<usize>>,
+    #[serde(default = "default_enforce")]
+    enforce: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// One word, or several in an array.
+#[derive(Debug)]
+enum Words {
+    One(String),
+    Several(Vec<Spanned<String>>),
+}
+
+/// Read and right.
+#[derive(Debug)]
+struct RateLimitSettings {
+    rate: Rate,
+    quota: Quota,
+    key: Key,
+    scope: Scope,
+    exempt: Box<[IpNet]>,
+    headers: bool,
+    status: StatusCode,
+    keys_max: usize,
+    enforce: bool,
+}
+
+fn parse(
+    section: &Section<'_>,
+    cx: &mut ParseContext<'_>,
+) -> Option<Box<dyn Settings<Box<dyn Middleware>>>> {
+    let before = cx.problems.len();
+    // What can be read beside its mistakes may have others.
+    let (written, _) = cx.settings_mended::<Written>(section, &[]);
+    let written = written?;
+    let mut reading = Reading { section, cx };
+    let quota = reading.quota(&written);
+    let parts = match &written.key {
+        Some(key) => reading.parts(key),
+        None => vec![("client_ip".to_owned(), Part::ClientIp)],
+    };
+    let status = reading.status(written.status.as_ref());
+    let keys_max = match &written.max_keys {
+        None => KEYS_MAX,
+        Some(number) if (1..=KEYS_MOST).contains(number.get_ref()) => *number.get_ref(),
+        Some(number) => {
+            let message = format!("`max_keys` must be between 1 and {KEYS_MOST}");
+            reading.refuse(number.span(), message, "each takes some 60 bytes of memory");
+            KEYS_MAX
+        }
+    };
+    let right = cx.problems.len() == before;
+    quota.filter(|_| right).map(|quota| {
+        Box::new(RateLimitSettings {
+            rate: *written.rate.get_ref(),
+            quota,
+            key: Key::new(parts, written.missing),
+            scope: written.scope,
+            exempt: written.exempt.iter().map(|network| network.0).collect(),
+            headers: written.headers,
+            status,
+            keys_max,
+            enforce: written.enforce,
+        }) as Box<dyn Settings<Box<dyn Middleware>>>
+    })
+}
+
+struct Reading<'c, 's, 'p> {
+    section: &'c Section<'s>,
+    cx: &'c mut ParseContext<'p>,
+}
+
+impl Reading<'_, '_, '_> {
+    fn refuse(&mut self, range: Range<usize>, message: String, hint: &str) {
+        let problem = Problem::error("E0002", self.section.at(range), message);
+        self.cx.problems.push(problem.hint(hint));
+    }
+
+    fn quota(&mut self, written: &Written) -> Option<Quota> {
+        let rate = *written.rate.get_ref();
+        let burst = written
+            .burst
+            .as_ref()
+            .map_or(rate.count, |burst| *burst.get_ref());
+        let cost = written.cost.as_ref().map_or(1, |cost| *cost.get_ref());
+        if let Some(written) = &written.burst
+            && burst == 0
+        {
+            let message = "a bucket that holds nothing lets nothing pass".to_owned();
+            self.refuse(
+                written.span(),
+                message,
+                "write 1 to let no two come at once",
+            );
+            return None;
+        }
+        if let Some(written) = &written.cost
+            && !(1..=burst).contains(&cost)
+        {
+            let message = format!("a request cannot cost {cost} of a bucket of {burst}");
+            self.refuse(written.span(), message, "`cost` is between 1 and `burst`");
+            return None;
+        }
+        let quota = Quota::new(rate, burst, cost);
+        if quota.is_none() {
+            let span = written
+                .burst
+                .as_ref()
+                .map_or_else(|| written.rate.span(), Spanned::span);
+            let message = format!("a bucket of {burst} would take more than ten years to fill");
+            self.refuse(span, message, "raise `rate`, or lower `burst`");
+        }
+        quota
+    }
+
+    fn parts(&mut self, written: &Spanned<Words>) -> Vec<(String, Part)> {
+        let words: Vec<(&str, Range<usize>)> = match written.get_ref() {
+            Words::One(word) => vec![(word, written.span())],
+            Words::Several(words) => {
+                let words = words.iter();
+                words
+                    .map(|word| (word.get_ref().as_str(), word.span()))
+                    .collect()
+            }
+        };
+        if words.is_empty() || words.len() > PARTS_MAX {
+            let message = format!("a key has 1 to {PARTS_MAX} parts");
+            let hint = "leave `key` out to count each client by its address";
+            self.refuse(written.span(), message, hint);
+        }
+        let mut parts: Vec<(String, Part)> = Vec::new();
+        for (word, range) in words {
+            match Part::parse(word) {
+                Ok(part) if parts.iter().any(|(_, known)| *known == part) => {
+                    let message = format!("`{word}` is in the key already");
+                    self.refuse(range, message, "each part stands in it once");
+                }
+                Ok(part) => parts.push((word.to_owned(), part)),
+                Err(hint) => {
+                    let message = format!("`{word}` is no part of a key");
+                    self.refuse(range, message, &hint);
+                }
+            }
+        }
+        parts
+    }
+
+    fn status(&mut self, written: Option<&Spanned<StatusCode>>) -> StatusCode {
+        let Some(written) = written else {
+            return StatusCode::TOO_MANY_REQUESTS;
+        };
+        let status = *written.get_ref();
+        let known = [
+            StatusCode::TOO_MANY_REQUESTS,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ];
+        if !known.contains(&status) {
+            let message = format!(
+                "{} does not tell a client to come back later",
+                status.code()
+            );
+            self.refuse(written.span(), message, "write 429 or 503");
+        }
+        status
+    }
+}
+
+impl Settings<Box<dyn Middleware>> for RateLimitSettings {
+    fn build(&self, cx: &mut BuildContext<'_>) -> Result<Box<dyn Middleware>, Box<Problem>> {
+        let policy = Policy::new(KIND.name, self.enforce, cx);
+        let name = Arc::clone(&cx.name);
+        let label = || vec![("name", (&*name).into())];
+        let metrics = &cx.carry_over.metrics;
+        let kept = metrics.gauge(
+            "httpserverd_rate_limit_keys",
+            "Buckets that are kept.",
+            label(),
+        );
+        let evicted = metrics.count(
+            "httpserverd_rate_limit_evicted_total",
+            "Buckets that were forgotten before they were full, because there were too many.",
+            label(),
+        );
+        // Who only watches tells clients nothing.
+        let told = self.headers && self.enforce;
+        Ok(policy.guard(RateLimit {
+            quota: self.quota,
+            key: self.key.clone(),
+            scope: self.scope,
+            exempt: self.exempt.clone(),
+            fields: told.then(|| Fields::new(&name, self.rate, &self.quota)),
+            status: self.status,
+            buckets: cx
+                .carry_over
+                .keep(&name, || Buckets::new(clock::precise_now())),
+            keys_max: self.keys_max,
+            kept,
+            evicted,
+        }))
+    }
+}
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrSeveral;
+
+        impl<'de> Visitor<'de> for OneOrSeveral {
+            type Value = Words;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a word or an array of words")
+            }
+
+            fn visit_str<E>(self, word: &str) -> Result<Words, E> {
+                Ok(Words::One(word.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Words, A::Error> {
+                let mut words = Vec::new();
+                while let Some(word) = seq.next_element()? {
+                    words.push(word);
+                }
+                Ok(Words::Several(words))
+            }
+        }
+
+        deserializer.deserialize_any(OneOrSeveral)
+    }
+}
