@@ -119,9 +119,9 @@ whys! {
     BadPath = "bad_path",
     /// The upstream has no endpoint to try; 503.
     NoEndpoint = "no_endpoint",
-    /// The upstream is at its limit, and as many wait for it as may; 503.
+    /// An upstream or a `concurrency_limit` is full, and as many wait as may; 503.
     QueueFull = "queue_full",
-    /// The upstream was at its limit for as long as one may wait; 503.
+    /// An upstream or a `concurrency_limit` was full for as long as one may wait; 503.
     QueueTimeout = "queue_timeout",
     /// Too much of what went to the upstream has failed lately; 503.
     BreakerOpen = "breaker_open",

@@ -6,6 +6,7 @@ mod basic_auth;
 mod body_limit;
 mod cache;
 mod compression;
+mod concurrency_limit;
 mod cors;
 mod credentials;
 mod current;
@@ -27,6 +28,7 @@ mod redirect_https;
 mod referrer_filter;
 mod refusal;
 mod request_id;
+mod request_key;
 mod rewrite;
 mod security_headers;
 mod timeout;
@@ -46,6 +48,7 @@ pub const REGISTRY: &[Kind<Box<dyn Middleware>>] = &[
     body_limit::KIND,
     cache::KIND,
     compression::KIND,
+    concurrency_limit::KIND,
     cors::KIND,
     error_pages::KIND,
     fault_injection::KIND,

@@ -1,6 +1,7 @@
 //! What a scraper reads of a running daemon.
 
 use crate::support::daemon::Daemon;
+use crate::support::{deadline, left};
 
 const CONFIG: &str = r#"
 [server]
@@ -29,6 +30,22 @@ pub(super) fn number(daemon: &Daemon, series: &str) -> u64 {
         .collect();
     assert!(!numbers.is_empty(), "no `{series}` in\n{text}");
     numbers.iter().sum()
+}
+
+/// Waits until the numbers of these lines add up to so much.
+#[track_caller]
+pub(super) fn wait_number(daemon: &Daemon, series: &str, wanted: u64) {
+    let deadline = deadline();
+    loop {
+        let found = number(daemon, series);
+        if found == wanted {
+            return;
+        }
+        assert!(
+            left(deadline).is_some(),
+            "waited in vain for `{series}` to be {wanted}: it is {found}"
+        );
+    }
 }
 
 #[test]

@@ -7,7 +7,6 @@
 mod buckets;
 mod fields;
 mod gcra;
-mod key;
 mod settings;
 
 use std::fmt;
@@ -18,7 +17,7 @@ use ipnet::IpNet;
 use self::buckets::Buckets;
 use self::fields::Fields;
 use self::gcra::{Quota, Verdict};
-use self::key::Key;
+use super::request_key::{self, Key};
 use crate::clock;
 use crate::exchange::client::is_trusted;
 use crate::exchange::{Exchange, Flow, Middleware, Response, Why};
@@ -83,7 +82,7 @@ impl Middleware for RateLimit {
 impl RateLimit {
     /// Asks the buckets of this process.
     fn ask_buckets(&self, key: &[u8], worker: usize) -> Verdict {
-        let key = key::hash(key, self.buckets.hasher());
+        let key = request_key::hash(key, self.buckets.hasher());
         let taken = self
             .buckets
             .take(key, &self.quota, self.keys_max, clock::precise_now);

@@ -1,18 +1,15 @@
 //! What a `rate_limit` table may say.
 
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::Deserialize;
-use serde::de::{Deserializer, SeqAccess, Visitor};
 use toml::Spanned;
 
 use super::buckets::Buckets;
 use super::fields::Fields;
 use super::gcra::Quota;
-use super::key::{Key, Missing, Part};
 use super::{RateLimit, Scope};
 use crate::build::{
     BuildContext, Kind, Network, ParseContext, Problem, Rate, Section, Settings, keys,
@@ -21,6 +18,7 @@ use crate::clock;
 use crate::exchange::Middleware;
 use crate::http::StatusCode;
 use crate::middleware::enforce::{Policy, default_enforce};
+use crate::middleware::request_key::{Key, Missing, Part, Words};
 
 /// Lets so many requests through in a time.
 pub(in crate::middleware) const KIND: Kind<Box<dyn Middleware>> = Kind {
@@ -46,7 +44,8 @@ enforce = true            # false: only count and log what would be refused
         "cost": "number" = "1", "how many tokens of the bucket a request takes";
         "key": "word or list of words" = r#""client_ip""#,
             "whose bucket: `client_ip` (of IPv6 the /64), `user`, `route`, `host`, `method`, \
-             `header.NAME`, `cookie.NAME`, `path.NAME`, `query.NAME`, any variable of a request, \
+             `header.NAME`, `cookie.NAME`, `path.NAME`, `query.NAME`, `claim.NAME` of a token, any \
+             variable of a request, \
              or a list of these together";
         "missing": "\"client_ip\", \"skip\" or \"share\"" = r#""client_ip""#,
             "what stands for a part of the key that a request lacks: its address, nothing (it \
@@ -70,9 +69,6 @@ const KEYS_MAX: usize = 1_000_000;
 
 /// Twice as many open connections as any machine has; beyond is a slip of the pen.
 const KEYS_MOST: usize = 100_000_000;
-
-/// A key of more parts than this is hard to explain to a client.
-const PARTS_MAX: usize = 8;
 
 /// As written in the file.
 #[derive(Debug, Deserialize)]
@@ -105,13 +101,6 @@ const fn yes() -> bool {
     true
 }
 
-/// One word, or several in an array.
-#[derive(Debug)]
-enum Words {
-    One(String),
-    Several(Vec<Spanned<String>>),
-}
-
 /// Read and right.
 #[derive(Debug)]
 struct RateLimitSettings {
@@ -137,7 +126,7 @@ fn parse(
     let mut reading = Reading { section, cx };
     let quota = reading.quota(&written);
     let parts = match &written.key {
-        Some(key) => reading.parts(key),
+        Some(key) => key.get_ref().parts(key.span(), section, reading.cx),
         None => vec![("client_ip".to_owned(), Part::ClientIp)],
     };
     let status = reading.status(written.status.as_ref());
@@ -214,38 +203,6 @@ impl Reading<'_, '_, '_> {
         quota
     }
 
-    fn parts(&mut self, written: &Spanned<Words>) -> Vec<(String, Part)> {
-        let words: Vec<(&str, Range<usize>)> = match written.get_ref() {
-            Words::One(word) => vec![(word, written.span())],
-            Words::Several(words) => {
-                let words = words.iter();
-                words
-                    .map(|word| (word.get_ref().as_str(), word.span()))
-                    .collect()
-            }
-        };
-        if words.is_empty() || words.len() > PARTS_MAX {
-            let message = format!("a key has 1 to {PARTS_MAX} parts");
-            let hint = "leave `key` out to count each client by its address";
-            self.refuse(written.span(), message, hint);
-        }
-        let mut parts: Vec<(String, Part)> = Vec::new();
-        for (word, range) in words {
-            match Part::parse(word) {
-                Ok(part) if parts.iter().any(|(_, known)| *known == part) => {
-                    let message = format!("`{word}` is in the key already");
-                    self.refuse(range, message, "each part stands in it once");
-                }
-                Ok(part) => parts.push((word.to_owned(), part)),
-                Err(hint) => {
-                    let message = format!("`{word}` is no part of a key");
-                    self.refuse(range, message, &hint);
-                }
-            }
-        }
-        parts
-    }
-
     fn status(&mut self, written: Option<&Spanned<StatusCode>>) -> StatusCode {
         let Some(written) = written else {
             return StatusCode::TOO_MANY_REQUESTS;
@@ -298,33 +255,5 @@ impl Settings<Box<dyn Middleware>> for RateLimitSettings {
             kept,
             evicted,
         }))
-    }
-}
-
-impl<'de> Deserialize<'de> for Words {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrSeveral;
-
-        impl<'de> Visitor<'de> for OneOrSeveral {
-            type Value = Words;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a word or an array of words")
-            }
-
-            fn visit_str<E>(self, word: &str) -> Result<Words, E> {
-                Ok(Words::One(word.to_owned()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Words, A::Error> {
-                let mut words = Vec::new();
-                while let Some(word) = seq.next_element()? {
-                    words.push(word);
-                }
-                Ok(Words::Several(words))
-            }
-        }
-
-        deserializer.deserialize_any(OneOrSeveral)
     }
 }

@@ -166,7 +166,7 @@ impl Timed {
 
     /// Asks for a key so many nanoseconds after the start.
     fn take(&self, key: u64, quota: &Quota, now: u64, keys_max: usize) -> Taken {
-        let key = key::hash(&key.to_le_bytes(), self.buckets.hasher());
+        let key = request_key::hash(&key.to_le_bytes(), self.buckets.hasher());
         let now = self.start + Duration::from_nanos(now);
         self.buckets.take(key, quota, keys_max, || now)
     }

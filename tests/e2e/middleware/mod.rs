@@ -6,6 +6,7 @@ mod api_key;
 mod basic_auth;
 mod cache;
 mod compression;
+mod concurrency_limit;
 mod cors;
 mod error_pages;
 mod fault_injection;

@@ -1,10 +1,16 @@
-//! Whose bucket: what of a request its key is made of.
+//! Whose limit: what of a request its key is made of. For every kind that counts by key.
 
+use std::fmt;
 use std::hash::Hasher;
 use std::net::IpAddr;
+use std::ops::Range;
 
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use smallvec::SmallVec;
+use toml::Spanned;
 
+use crate::build::{ParseContext, Problem, Section};
 use crate::exchange::Exchange;
 use crate::exchange::variable::{Moment, Variable};
 
@@ -16,6 +22,18 @@ pub(super) struct Key {
     /// Keys of another make are other keys.
     spec: Box<str>,
 }
+
+/// One word, or several in an array, as a file writes a key.
+#[derive(Debug)]
+pub(super) enum Words {
+    /// `"client_ip"`
+    One(String),
+    /// `["user", "route"]`
+    Several(Vec<Spanned<String>>),
+}
+
+/// A key of more parts than this is hard to explain to a client.
+const PARTS_MAX: usize = 8;
 
 /// One part of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +150,79 @@ impl Part {
                 there
             }
         }
+    }
+}
+
+impl Words {
+    /// The parts of a key, as they were written, from the place where they stand. What is wrong
+    /// is reported.
+    pub(super) fn parts(
+        &self,
+        place: Range<usize>,
+        section: &Section<'_>,
+        cx: &mut ParseContext<'_>,
+    ) -> Vec<(String, Part)> {
+        let mut refuse = |place: Range<usize>, message: String, hint: &str| {
+            let problem = Problem::error("E0002", section.at(place), message);
+            cx.problems.push(problem.hint(hint));
+        };
+        let words: Vec<(&str, Range<usize>)> = match self {
+            Self::One(word) => vec![(word, place.clone())],
+            Self::Several(words) => {
+                let words = words.iter();
+                words
+                    .map(|word| (word.get_ref().as_str(), word.span()))
+                    .collect()
+            }
+        };
+        if words.is_empty() || words.len() > PARTS_MAX {
+            let message = format!("a key has 1 to {PARTS_MAX} parts");
+            let hint = "leave `key` out, or write \"client_ip\" for the address of each client";
+            refuse(place, message, hint);
+        }
+        let mut parts: Vec<(String, Part)> = Vec::new();
+        for (word, place) in words {
+            match Part::parse(word) {
+                Ok(part) if parts.iter().any(|(_, known)| *known == part) => {
+                    let message = format!("`{word}` is in the key already");
+                    refuse(place, message, "each part stands in it once");
+                }
+                Ok(part) => parts.push((word.to_owned(), part)),
+                Err(hint) => {
+                    let message = format!("`{word}` is no part of a key");
+                    refuse(place, message, &hint);
+                }
+            }
+        }
+        parts
+    }
+}
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrSeveral;
+
+        impl<'de> Visitor<'de> for OneOrSeveral {
+            type Value = Words;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a word or an array of words")
+            }
+
+            fn visit_str<E>(self, word: &str) -> Result<Words, E> {
+                Ok(Words::One(word.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Words, A::Error> {
+                let mut words = Vec::new();
+                while let Some(word) = seq.next_element()? {
+                    words.push(word);
+                }
+                Ok(Words::Several(words))
+            }
+        }
+
+        deserializer.deserialize_any(OneOrSeveral)
     }
 }
 
