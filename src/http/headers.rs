@@ -13,11 +13,13 @@ pub struct Headers {
     bytes: Vec<u8>,
     fields: Vec<Field>,
     /// The bits of the interned names that may be here; of the others none is. Most look-ups
-    /// ask for what is not here.
+    /// ask for what is not here. And [`EDITED`].
     known: u128,
-    /// Whether the buffer may be anything but the field lines, in order, as they are sent.
-    edited: bool,
 }
+
+/// The bit that no name has: the buffer may be anything but the field lines, in order, as they
+/// are sent. A field of its own would make whatever holds headers larger, and slower to move.
+const EDITED: u128 = 1 << 127;
 
 /// One field: where its name and value stand in the buffer.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +50,6 @@ impl Headers {
             bytes: Vec::new(),
             fields: Vec::new(),
             known: 0,
-            edited: false,
         }
     }
 
@@ -58,7 +59,6 @@ impl Headers {
             bytes: Vec::with_capacity(bytes),
             fields: Vec::with_capacity(fields),
             known: 0,
-            edited: false,
         }
     }
 
@@ -77,7 +77,6 @@ impl Headers {
         self.bytes.clear();
         self.fields.clear();
         self.known = 0;
-        self.edited = false;
     }
 
     /// Adds a field line. CR, LF and NUL in the value become SP (RFC 9110 §5.5), so that no
@@ -106,7 +105,9 @@ impl Headers {
         };
         let known = Known::intern(name);
         self.known |= known.bit();
-        self.edited |= !plain;
+        if !plain {
+            self.known |= EDITED;
+        }
         self.fields.push(Field {
             name: span(start, start + name.len()),
             value: span(value.start, value.end),
@@ -125,7 +126,7 @@ impl Headers {
         match self.position(name) {
             None => self.fields.push(field),
             Some(first) => {
-                self.edited = true;
+                self.known |= EDITED;
                 self.fields[first] = field;
                 let mut index = 0;
                 let bytes = &self.bytes;
@@ -146,8 +147,7 @@ impl Headers {
         let before = self.fields.len();
         let bytes = &self.bytes;
         self.fields.retain(|field| !is(field, name, bytes));
-        self.edited |= self.fields.len() != before;
-        self.fields.len() != before
+        self.note_removal(before)
     }
 
     /// Keeps the fields for which `keep(name, value)` holds.
@@ -156,7 +156,7 @@ impl Headers {
         let bytes = &self.bytes;
         self.fields
             .retain(|field| keep(field.name.of(bytes), field.value.of(bytes)));
-        self.edited |= self.fields.len() != before;
+        self.note_removal(before);
     }
 
     /// The value of the first field of this name.
@@ -227,7 +227,16 @@ impl Headers {
     /// All field lines as they are sent, if they stand so in the buffer and none of them has one
     /// of these names.
     pub(super) fn lines_without(&self, names: NameSet) -> Option<&[u8]> {
-        (!self.edited && !names.may_meet(self.known)).then_some(&self.bytes)
+        (self.known & EDITED == 0 && !names.may_meet(self.known)).then_some(&self.bytes)
+    }
+
+    /// Whether there were more fields before.
+    fn note_removal(&mut self, before: usize) -> bool {
+        let fewer = self.fields.len() != before;
+        if fewer {
+            self.known |= EDITED;
+        }
+        fewer
     }
 
     #[inline]

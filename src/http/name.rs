@@ -194,7 +194,7 @@ const SLOT_COUNT: usize = 512;
 
 /// Indexes of interned names at, or right behind, the hash of the name; 255 is an empty slot.
 static SLOTS: [u8; SLOT_COUNT] = {
-    assert!(KNOWN.len() <= 128, "Known::bit has 128 bits");
+    assert!(KNOWN.len() < 128, "Known::bit has 127 bits");
     let mut slots = [u8::MAX; SLOT_COUNT];
     let mut index = 0;
     while index < KNOWN.len() {
