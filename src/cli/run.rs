@@ -27,6 +27,12 @@ pub(super) struct RunArguments {
     /// Where to write the process id
     #[arg(long, value_name = "FILE", requires = "daemon")]
     pid_file: Option<PathBuf>,
+    /// Who to be once started as root: USER or USER:GROUP; low ports can still be listened on
+    #[arg(long, value_name = "USER[:GROUP]")]
+    user: Option<String>,
+    /// The group to be in, unless --user names one
+    #[arg(long, value_name = "GROUP", requires = "user")]
+    group: Option<String>,
     /// How many threads serve; outranks the file
     #[arg(short, long, value_name = "N")]
     workers: Option<String>,
@@ -54,9 +60,14 @@ pub(super) fn run(arguments: RunArguments, mut inputs: Inputs) -> ExitCode {
             value,
         }));
     }
+    let user = match (arguments.user, arguments.group) {
+        (Some(user), Some(group)) if !user.contains(':') => Some(format!("{user}:{group}")),
+        (user, _) => user,
+    };
     run_daemon(Options {
         configuration: Configuration::File(file),
         inputs,
+        user,
         background: arguments.daemon,
         pid_file,
         on_ready: banner(),

@@ -70,6 +70,7 @@ pub(super) fn serve(arguments: &ServeArguments, mut inputs: Inputs) -> ExitCode 
             base: PathBuf::new(),
         },
         inputs,
+        user: None,
         background: false,
         pid_file: None,
         on_ready: banner(),

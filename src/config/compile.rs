@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Surroundings;
 use super::model::{Bind, Instance, Model, Route, Workers};
-use super::sources::words;
 use super::unreached::Unreached;
 use crate::build::problem::Severity;
 use crate::build::{BuildContext, Files, Problem};
@@ -15,6 +14,7 @@ use crate::exchange::Middleware;
 use crate::generation::{self, Generation, Listener};
 use crate::handlers;
 use crate::routing::{self, Chain, Rule, Table};
+use crate::sys::accounts;
 
 /// What a model runs as, or `None` if something of it could not be made; every such thing is
 /// reported, but for what could not be made only because another thing was not. `files` are
@@ -206,7 +206,7 @@ impl Compiler<'_, '_> {
                 Bind::Tcp(address) => Some(generation::Bind::Tcp(*address)),
                 Bind::Systemd(name) => Some(generation::Bind::Systemd(Arc::clone(name))),
                 Bind::Unix { path, mode, owner } => {
-                    let owner = match owner.as_deref().map(ids) {
+                    let owner = match owner.as_deref().map(accounts::ids) {
                         None => None,
                         Some(Ok(ids)) => Some(ids),
                         Some(Err(message)) => {
@@ -275,50 +275,6 @@ fn workers(workers: Workers) -> NonZeroUsize {
     }
 }
 
-/// The numbers of "user", "user:group" or ":group". A user alone brings the group that
-/// /etc/passwd gives it; what is not written is left as it is, which the kernel takes -1 for.
-fn ids(owner: &str) -> Result<(u32, u32), String> {
-    let (user, group) = match owner.split_once(':') {
-        Some((user, group)) => (user, Some(group)),
-        None => (owner, None),
-    };
-    let (uid, own_gid) = if user.is_empty() {
-        (u32::MAX, u32::MAX)
-    } else if let Ok(uid) = user.parse() {
-        (uid, u32::MAX)
-    } else {
-        let entry = entry(Path::new("/etc/passwd"), user)?;
-        let number = |at: usize| entry.get(at).and_then(|field| field.parse().ok());
-        let uid = number(2).ok_or_else(|| format!("there is no user `{user}`"))?;
-        (uid, number(3).unwrap_or(u32::MAX))
-    };
-    let gid = match group {
-        None => own_gid,
-        Some("") => u32::MAX,
-        Some(group) => {
-            if let Ok(gid) = group.parse() {
-                return Ok((uid, gid));
-            }
-            let entry = entry(Path::new("/etc/group"), group)?;
-            let gid = entry.get(2).and_then(|field| field.parse().ok());
-            gid.ok_or_else(|| format!("there is no group `{group}`"))?
-        }
-    };
-    Ok((uid, gid))
-}
-
-/// The fields of the line that a name begins; none if there is no such line.
-fn entry(file: &Path, name: &str) -> Result<Vec<String>, String> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| format!("cannot read {}: {}", file.display(), words(&error)))?;
-    let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
-    Ok(text
-        .lines()
-        .map(fields)
-        .find(|fields| fields.first().is_some_and(|first| first == name))
-        .unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,22 +291,5 @@ mod tests {
         ] {
             assert_eq!(without_number(message), expected);
         }
-    }
-
-    #[test]
-    fn owners_are_numbers_or_known_names() {
-        assert_eq!(ids("1000:100"), Ok((1000, 100)));
-        assert_eq!(ids("1000"), Ok((1000, u32::MAX)));
-        assert_eq!(ids(":100"), Ok((u32::MAX, 100)));
-        assert_eq!(ids("root"), Ok((0, 0)));
-        assert_eq!(ids("root:root"), Ok((0, 0)));
-        assert_eq!(ids("root:"), Ok((0, u32::MAX)));
-        let unknown = ids("nobody-is-called-so");
-        assert_eq!(
-            unknown,
-            Err("there is no user `nobody-is-called-so`".into())
-        );
-        let unknown = ids("root:no-group-either");
-        assert_eq!(unknown, Err("there is no group `no-group-either`".into()));
     }
 }

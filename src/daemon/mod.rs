@@ -38,6 +38,7 @@ pub use reload::{Configuration, Refusal};
 use crate::clock;
 use crate::config::{Inputs, Model};
 use crate::server::mailbox::Report;
+use crate::sys::accounts;
 use control::Control;
 use event::{EndSignal, Event, Events, Inbox};
 use inherited::Inherited;
@@ -60,6 +61,8 @@ pub struct Options {
     pub inputs: Inputs,
     /// Whether to go to the background.
     pub background: bool,
+    /// Who to be: `user` or `user:group`. Whoever started it, unless it is said.
+    pub user: Option<String>,
     /// Where to write the process id when in the background.
     pub pid_file: Option<PathBuf>,
     /// Called once, when every worker serves: with the model, and name and address of every
@@ -147,6 +150,9 @@ fn begin(options: &Options) -> Result<Begun, Refusal> {
             Err(error) => return Err(failure("go to the background", &error)),
         },
     };
+    if let Some(user) = &options.user {
+        accounts::become_user(user).map_err(|error| Refusal::System(vec![error]))?;
+    }
     Ok(Begun::Daemon(background, origin, inherited))
 }
 

@@ -14,6 +14,8 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// worker that hangs gets the daemon replaced, as a control loop that hangs does.
 #[derive(Debug)]
 pub(super) struct Watchdog {
+    /// Whether the service manager wants to hear.
+    told: bool,
     interval: Duration,
     due: Instant,
     /// Which workers have not answered yet.
@@ -26,10 +28,12 @@ pub(super) struct Watchdog {
 impl Watchdog {
     /// Watches so many workers from now on.
     pub(super) fn new(workers: usize, now: Instant) -> Self {
+        let time = systemd::watchdog_time();
         Self {
+            told: time.is_some(),
             // Four times within the time after which the service manager acts: one late answer
             // is not the end.
-            interval: systemd::watchdog_time().map_or(INTERVAL, |time| time / 4),
+            interval: time.map_or(INTERVAL, |time| time / 4),
             due: now,
             silent: vec![false; workers],
             complained: false,
@@ -65,9 +69,9 @@ impl Watchdog {
         }
         self.due = now.checked_add(self.interval).unwrap_or(now);
         if self.draining {
-            systemd::alive();
+            self.tell();
         } else if !self.silent.contains(&true) {
-            systemd::alive();
+            self.tell();
             self.silent.fill(true);
             workers.beat();
         } else if !self.complained {
@@ -77,6 +81,12 @@ impl Watchdog {
                 .filter_map(|(worker, silent)| silent.then_some(worker))
                 .collect();
             error!(workers = ?silent, "workers do not answer: something in them does not return");
+        }
+    }
+
+    fn tell(&self) {
+        if self.told {
+            systemd::alive();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The kernel, through safe crates: sockets and what moves bytes over them.
 
+pub mod accounts;
 pub mod beneath;
 pub mod handover;
 pub mod socket;

@@ -223,3 +223,40 @@ fn in_the_background_it_fails_as_in_the_foreground() {
     assert_eq!(refused.code, Some(78), "{refused:?}");
     assert!(refused.stderr.contains("error"), "{}", refused.stderr);
 }
+
+#[test]
+fn who_is_started_as_root_can_become_another_and_still_listen_below_1024() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: becoming another user: it needs root");
+        return;
+    }
+    let setup = Daemon::setup().config(
+        "[[listener]]\nname = \"web\"\nbind = \"127.0.0.117:117\"\n\
+         [[route]]\npath = \"/\"\nrespond = { text = \"hello\" }\n",
+    );
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(setup.folder(), open).unwrap();
+    let daemon = setup
+        .arg("--config")
+        .arg("httpserver.toml")
+        .arg("--user")
+        .arg("nobody:nogroup")
+        .start();
+    assert_eq!(daemon.get("web", "/").text(), "hello");
+    let status = format!("/proc/{}/status", daemon.pid().as_raw_nonzero());
+    let status = fs::read_to_string(status).unwrap();
+    let of = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().split_whitespace().next().unwrap().to_owned()
+    };
+    assert_eq!(of("Uid:"), "65534", "{status}");
+    assert_eq!(of("Gid:"), "65534", "{status}");
+    // CAP_NET_BIND_SERVICE is number 10.
+    assert_eq!(of("CapEff:"), "0000000000000400", "{status}");
+    assert_eq!(of("CapPrm:"), "0000000000000400", "{status}");
+    // With a reload, too.
+    let more = fs::read_to_string(daemon.folder().join("httpserver.toml")).unwrap();
+    let more = more + "[[listener]]\nname = \"more\"\nbind = \"127.0.0.117:118\"\n";
+    daemon.write_config(&more);
+    daemon.wait_log("serving generation 2");
+}

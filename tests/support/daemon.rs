@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -109,6 +110,8 @@ impl Setup {
     pub(crate) fn start(mut self) -> Daemon {
         let socket = self.folder.path().join("notify");
         let notify = UnixDatagram::bind(&socket).unwrap();
+        // Whoever the daemon becomes may speak.
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
         self.command.env("NOTIFY_SOCKET", &socket);
         let mut child = self.spawn();
         let mut daemon = Daemon {
