@@ -12,6 +12,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt as format, reload};
 
+use super::journal::{self, ForJournal};
 use super::log_file::Place;
 use super::sinks::{LogFile, LogFiles};
 
@@ -105,6 +106,8 @@ fn layer(settings: &LogSettings, file: &LogFile) -> Output {
         .with_span_events(FmtSpan::NONE);
     if settings.json {
         layer.json().flatten_event(true).boxed()
+    } else if settings.place == Place::Stderr && journal::hears_stderr() {
+        layer.event_format(ForJournal::default()).boxed()
     } else {
         layer.boxed()
     }

@@ -9,6 +9,7 @@ pub mod control;
 mod control_socket;
 pub mod event;
 mod inherited;
+mod journal;
 mod listening;
 mod log_file;
 mod logging;

@@ -121,6 +121,8 @@ check_reload() {
 	is "and what was served goes on" "$(body)" "turn 5"
 	is "and the unit is active" "$(property ActiveState)" active
 	holds "and the journal says why" sh -c "journalctl -u $unit -o cat | grep -q 'kept generation'"
+	holds "as errors" sh -c "journalctl -u $unit -p err -o cat | grep -q 'kept generation'"
+	holds "and nothing else" sh -c "! journalctl -u $unit -p err -o cat | grep -q 'ready in'"
 	cat good >$file
 	holds "a good one is loaded again" systemctl reload $unit
 	is "all of it in one process" "$(main_pid)" "$pid"
