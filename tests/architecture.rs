@@ -73,7 +73,10 @@ const HOMES: &[(&str, &[&str])] = &[
         &["daemon/log_file.rs", "daemon/sinks.rs"],
     ),
     ("subtle", &["middleware/basic_auth/", "middleware/api_key/"]),
-    ("tracing_subscriber", &["daemon/journal.rs", "daemon/logging.rs"]),
+    (
+        "tracing_subscriber",
+        &["daemon/journal.rs", "daemon/logging.rs"],
+    ),
     ("uuid", &["middleware/request_id.rs"]),
 ];
 
