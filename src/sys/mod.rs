@@ -4,4 +4,5 @@ pub mod accounts;
 pub mod beneath;
 pub mod handover;
 pub mod socket;
+pub mod temporary;
 pub mod transport;

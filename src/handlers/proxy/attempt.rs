@@ -28,6 +28,8 @@ pub(super) struct Sending<'s> {
     pub(super) affinity: Affinity,
     /// Sent twice is as good as sent once (RFC 9110 §9.2.2).
     pub(super) idempotent: bool,
+    /// Each try needs a connection of its own.
+    pub(super) fresh: bool,
     /// When the exchange began.
     pub(super) started: Instant,
     /// Where interim answers go.
@@ -145,6 +147,12 @@ impl Sending<'_> {
                 return unconnected(error, outgoing);
             }
         };
+        if self.fresh && connection.reused {
+            connection = match connection.renew().await {
+                Ok(renewed) => renewed,
+                Err(error) => return unconnected(error, outgoing),
+            };
+        }
         let endpoint = Rc::clone(&connection.lease.endpoint);
         note(trail, connection.lease.name());
         self.trying.set(Some(endpoint.id));

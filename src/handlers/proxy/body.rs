@@ -39,6 +39,7 @@ pub(super) struct UpstreamBody {
     /// Whether the end of the body waits for the end of the upload.
     awaits_upload: bool,
     reusable: bool,
+    takes_trailers: bool,
     trailers: Option<Headers>,
 }
 
@@ -56,6 +57,8 @@ pub(super) struct Start {
     pub(super) awaits_upload: bool,
     /// Whether the connection may serve another exchange.
     pub(super) reusable: bool,
+    /// Whether the client takes trailers.
+    pub(super) trailers: bool,
 }
 
 /// What is left of a body.
@@ -91,6 +94,7 @@ impl UpstreamBody {
             waits: Waits::Client,
             awaits_upload: start.awaits_upload,
             reusable: start.reusable,
+            takes_trailers: start.trailers,
             trailers: None,
         }
     }
@@ -146,7 +150,7 @@ impl UpstreamBody {
             Left::Chunked(decoder) => {
                 let next = decode(decoder, &mut self.input)?;
                 if decoder.is_done() {
-                    self.trailers = decoder.trailers();
+                    self.trailers = decoder.trailers().filter(|_| self.takes_trailers);
                     self.left = Left::Nothing;
                 }
                 next

@@ -32,6 +32,19 @@ impl Chance {
     }
 }
 
+/// A number that each byte of these has changed.
+pub(super) fn hash(bytes: &[u8]) -> u64 {
+    let mut state = bytes.len() as u64;
+    for chunk in bytes.chunks(8) {
+        let mut word = [0; 8];
+        for (to, from) in word.iter_mut().zip(chunk) {
+            *to = *from;
+        }
+        state = mix(state ^ u64::from_le_bytes(word)).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    }
+    mix(state)
+}
+
 /// Spreads each bit of a number over all of its bits.
 const fn mix(number: u64) -> u64 {
     let number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -55,5 +68,18 @@ mod tests {
         assert_eq!(chance.below(0), 0);
         assert!(chance.up_to(Duration::from_millis(5)) <= Duration::from_millis(5));
         assert_eq!(chance.up_to(Duration::ZERO), Duration::ZERO);
+    }
+
+    #[test]
+    fn hashes_of_keys_are_spread_and_stay() {
+        let mut counts = [0_u32; 4];
+        for key in 0..4_000 {
+            let hash = hash(format!("192.0.2.{key}").as_bytes());
+            counts[usize::try_from(hash % 4).unwrap()] += 1;
+        }
+        let even = counts.iter().all(|count| (900..1_100).contains(count));
+        assert!(even, "{counts:?}");
+        assert_eq!(hash(b"a"), hash(b"a"));
+        assert_ne!(hash(b"a"), hash(b"a\0"));
     }
 }

@@ -94,6 +94,7 @@ impl Errand {
             per_try: None,
             affinity: Affinity::default(),
             idempotent: self.method.is_idempotent(),
+            fresh: false,
             started: clock::now(),
             inform: None,
             trying: Cell::new(None),
@@ -117,7 +118,8 @@ impl Errand {
     }
 
     fn outgoing(&self) -> Outgoing {
-        let given = (!self.body.is_empty()).then(|| self.body.clone());
+        let has_body = !self.body.is_empty() || self.length == BodyLength::Chunked;
+        let given = has_body.then(|| self.body.clone());
         let body = given.map(|body| Box::new(body) as Box<dyn BodyStream>);
         Outgoing::new(self.head.clone(), body, self.length)
     }
@@ -133,6 +135,7 @@ impl Errand {
             request: &request,
             upstream: &self.upstream,
             upgrade: false,
+            keep: true,
             pool: Rc::clone(&self.pool),
         };
         let answer = respond(call, asked);

@@ -14,6 +14,7 @@
 //! it in either direction. In every other case it is dropped, and dropping closes it.
 
 mod admission;
+mod announce;
 mod attempt;
 mod balance;
 mod body;
@@ -27,9 +28,12 @@ mod endpoint;
 mod fetch;
 mod forwarded;
 mod health;
+mod host;
 mod incoming;
+mod keys;
 mod lease;
 mod limits;
+mod mirror;
 mod moved;
 mod numbers;
 mod outgoing;
@@ -42,6 +46,8 @@ mod response;
 mod retry;
 mod roster;
 mod settings;
+mod split;
+mod spool;
 mod tally;
 mod tunnel;
 mod upstream;
@@ -51,13 +57,14 @@ mod view;
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use self::announce::Announce;
 use self::attempt::{Failure, Sending};
 use self::budget::{Budget, Budgets};
+use self::mirror::Mirror;
 use self::outgoing::{Head, Outgoing};
 use self::passage::{Passage, Spare, SpareBody};
 use self::pool::Pool;
@@ -65,7 +72,8 @@ use self::replay::{Again, Record};
 use self::request::{Outward, body_length, head, may_upgrade};
 use self::retry::Retry;
 use self::settings::Rewriting;
-use self::tally::Tally;
+use self::split::{Lane, Split};
+use self::spool::Buffering;
 use self::via::is_loop;
 use self::view::View;
 use crate::clock;
@@ -82,12 +90,23 @@ pub use upstream_settings::UPSTREAM;
 /// Passes requests on to an upstream.
 #[derive(Debug)]
 pub struct Proxy {
-    upstream: Arc<Upstream>,
+    split: Split,
     rewriting: Rewriting,
     retry: Retry,
     /// How long the first try of a request may be alone before another is made beside it.
     hedge: Option<Duration>,
-    tally: Tally,
+    mirror: Option<Mirror>,
+    buffering: Option<Buffering>,
+    announce: Option<Announce>,
+}
+
+/// The body of a request as it will be sent.
+enum Content {
+    None,
+    /// As it comes.
+    Stream(Box<dyn BodyStream>),
+    /// Again if need be.
+    Again(Rc<dyn Again>),
 }
 
 impl Proxy {
@@ -96,33 +115,50 @@ impl Proxy {
         if is_loop(&x.request.headers) {
             return Response::error(StatusCode::LOOP_DETECTED, Why::LoopDetected);
         }
+        let Some(picked) = self.split.pick(x) else {
+            return Response::error(StatusCode::SERVICE_UNAVAILABLE, Why::NoEndpoint);
+        };
+        let mut response = self.pass(x, picked.lane).await;
+        self.split.mark(&picked, x, &mut response);
+        response
+    }
+
+    /// Passes the request on to this upstream.
+    async fn pass(&self, x: &mut Exchange<'_>, lane: &Lane) -> Response {
         let pool: Rc<Pool> = x.locals.keep();
-        let view = pool.view(&self.upstream, x.locals);
+        let view = pool.view(&lane.upstream, x.locals);
         x.upstream = Some(Box::new(UpstreamTrail {
             upstream: Rc::clone(&view.name),
             ..UpstreamTrail::default()
         }));
         let body = x.body.take();
-        let length = body_length(x.request, body.as_ref().map(|body| body.length()));
-        let outward = Outward {
+        let keep = self.announce.is_none();
+        let mut outward = Outward {
             rewriting: &self.rewriting,
-            body: length,
+            body: body_length(x.request, body.as_ref().map(|body| body.length())),
             upgrade: may_upgrade(x.request, body.is_some()),
             expects: body.is_some() && x.request.headers.contains(&name::EXPECT),
-            keep_alive: self.upstream.keep_alive.max_idle > 0,
+            keep_alive: keep && lane.upstream.keep_alive.max_idle > 0,
+            announce: self.announce,
+        };
+        let body = self.copy(x, &outward, body);
+        let content = match self.content(x, &mut outward, body).await {
+            Ok(content) => content,
+            Err(why) => return unread(why),
         };
         let head = head(pool.buffers.take(), x, &outward);
-        let (outgoing, spare) = self.outgoing(head, body, length, outward.expects);
+        let (outgoing, spare) = self.outgoing(head, content, &outward);
         let mut passage = Passage {
-            upstream: &self.upstream,
+            upstream: &lane.upstream,
             sending: Sending {
                 view: &view,
                 pool: &pool,
                 deadlines: &x.locals.deadlines,
-                timeouts: self.upstream.timeouts,
+                timeouts: lane.upstream.timeouts,
                 per_try: self.retry.per_try,
                 affinity: view.affinity(x),
                 idempotent: x.request.method.is_idempotent(),
+                fresh: !keep,
                 started: x.started,
                 inform: x.inform,
                 trying: Cell::new(None),
@@ -132,16 +168,17 @@ impl Proxy {
             hedge: self.hedge,
             budget: self.budget(x, &view),
             chance: x.locals.keep(),
-            tally: &self.tally,
+            tally: &lane.tally,
             worker: x.locals.worker,
             upgrade: outward.upgrade,
+            keep,
             outgoing: Some(outgoing),
             spare,
             tried: SmallVec::new(),
         };
         match passage.pass(x).await {
             Ok(response) => response,
-            Err(Failure::Client(why)) => Response::error(StatusCode::BAD_REQUEST, why).closing(),
+            Err(Failure::Client(why)) => unread(why),
             Err(failure) => {
                 let why = failure.why();
                 Response::error(status_of(why), why)
@@ -149,33 +186,73 @@ impl Proxy {
         }
     }
 
+    /// Has a copy sent to the mirror, if the route has one; the body to be passed on.
+    fn copy(
+        &self,
+        x: &Exchange<'_>,
+        outward: &Outward<'_>,
+        body: Option<Box<dyn BodyStream>>,
+    ) -> Option<Box<dyn BodyStream>> {
+        let mirror = self.mirror.as_ref().filter(|_| !outward.upgrade);
+        match mirror.filter(|mirror| mirror.wants(&x.locals.keep())) {
+            None => body,
+            Some(mirror) => {
+                let copied = Outward {
+                    expects: false,
+                    keep_alive: true,
+                    announce: None,
+                    ..*outward
+                };
+                mirror.copy(x, head(Vec::new(), x, &copied), outward.body, body)
+            }
+        }
+    }
+
+    /// The body as it will be sent: taken in whole first, if the route says so.
+    async fn content(
+        &self,
+        x: &Exchange<'_>,
+        outward: &mut Outward<'_>,
+        body: Option<Box<dyn BodyStream>>,
+    ) -> Result<Content, Why> {
+        let Some(body) = body else {
+            return Ok(Content::None);
+        };
+        let Some(buffering) = &self.buffering else {
+            return Ok(if self.retry.body > 0 {
+                Content::Again(Rc::new(Record::new(body, self.retry.body)))
+            } else {
+                Content::Stream(body)
+            });
+        };
+        // Boxed, so that nobody else's future is larger for it.
+        let taken = Box::pin(buffering.take(body, &x.locals.blocking)).await?;
+        outward.expects = false;
+        if !taken.has_trailers() {
+            outward.body = BodyLength::Length(taken.length());
+        }
+        Ok(Content::Again(taken.shared()))
+    }
+
     /// The request as it goes out first, and what it is made of anew if it must be.
     fn outgoing(
         &self,
         head: Head,
-        body: Option<Box<dyn BodyStream>>,
-        length: BodyLength,
-        expects: bool,
+        content: Content,
+        outward: &Outward<'_>,
     ) -> (Outgoing, Option<Spare>) {
         let spares = self.retry.budget.is_some() || self.hedge.is_some();
         let kept = spares.then(|| head.clone());
-        let has_body = body.is_some();
-        let (mut outgoing, body) = match body {
-            Some(body) if self.retry.body > 0 => {
-                let again: Rc<dyn Again> = Rc::new(Record::new(body, self.retry.body));
+        let length = outward.body;
+        let (mut outgoing, body) = match content {
+            Content::None => (Outgoing::new(head, None, length), SpareBody::None),
+            Content::Stream(body) => (Outgoing::new(head, Some(body), length), SpareBody::Gone),
+            Content::Again(again) => {
                 let outgoing = Outgoing::again(head, Rc::clone(&again), length);
                 (outgoing, SpareBody::Again(again))
             }
-            body => {
-                let left = if has_body {
-                    SpareBody::Gone
-                } else {
-                    SpareBody::None
-                };
-                (Outgoing::new(head, body, length), left)
-            }
         };
-        if expects {
+        if outward.expects {
             outgoing.hold();
         }
         let spare = kept.map(|head| Spare { head, length, body });
@@ -190,6 +267,16 @@ impl Proxy {
         budget.request(clock::now());
         Some(budget)
     }
+}
+
+/// The client's body could not be had.
+fn unread(why: Why) -> Response {
+    let status = match why {
+        Why::FileError => StatusCode::INTERNAL_SERVER_ERROR,
+        Why::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    Response::error(status, why).closing()
 }
 
 /// The status of a failure of the upstream (RFC 9110 §15.6).

@@ -2,11 +2,14 @@
 //! of cookies, where the route has moved prefixes or hosts.
 
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::forwarded::asked_for;
-use super::request::told_host;
+use super::host::told_host;
 use super::settings::Rewriting;
+use crate::build::{ParseContext, Problem, Section};
 use crate::exchange::Exchange;
+use crate::http::authority::is_host;
 use crate::http::{Headers, name};
 
 /// Tells the fields of an answer in the client's terms. `endpoint` is the authority of the
@@ -206,6 +209,34 @@ pub(super) enum Domain {
     Remove,
     /// It is this.
     Name(Box<str>),
+}
+
+/// What becomes of the domain of cookies.
+pub(super) fn domain(
+    section: &Section<'_>,
+    cx: &mut ParseContext<'_>,
+    value: Option<Spanned<String>>,
+) -> Domain {
+    let Some(value) = value else {
+        return Domain::default();
+    };
+    match value.get_ref().as_str() {
+        "keep" => Domain::Keep,
+        "remove" => Domain::Remove,
+        name if is_domain(name) => Domain::Name(name.into()),
+        other => {
+            let message = format!("{other:?} is not a domain");
+            let problem = Problem::error("E0002", section.at(value.span()), message);
+            cx.problems
+                .push(problem.hint("\"keep\", \"remove\", or a name like \"example.com\""));
+            Domain::default()
+        }
+    }
+}
+
+/// A dot at least, so that a misspelt `remove` is none.
+fn is_domain(name: &str) -> bool {
+    name.contains('.') && is_host(name.as_bytes()) && !name.contains([':', '[', ';', ','])
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::moved::translate;
 use super::outgoing::{Head, Outgoing};
 use super::replay::Again;
 use super::response::{Asked, respond};
-use super::retry::Retry;
+use super::retry::{Retry, Share};
 use super::settings::Rewriting;
 use super::tally::Tally;
 use super::upstream::Upstream;
@@ -40,6 +40,8 @@ pub(super) struct Passage<'p> {
     pub(super) tally: &'p Tally,
     pub(super) worker: usize,
     pub(super) upgrade: bool,
+    /// The connection may serve another client's request.
+    pub(super) keep: bool,
     /// Taken from try to try.
     pub(super) outgoing: Option<Outgoing>,
     /// What a new request is made of if the one before is gone.
@@ -228,8 +230,10 @@ impl Passage<'_> {
     }
 
     fn within_budget(&self) -> bool {
-        let budget = self.budget.as_ref().zip(self.retry.budget);
-        budget.is_none_or(|(budget, share)| budget.retry(clock::now(), share))
+        match (&self.budget, self.retry.budget) {
+            (Some(budget), Some(Share::Of(share))) => budget.retry(clock::now(), share),
+            _ => true,
+        }
     }
 
     /// Takes in what a try came to.
@@ -277,6 +281,7 @@ impl Passage<'_> {
             request: x.request,
             upstream: self.upstream,
             upgrade: self.upgrade,
+            keep: self.keep,
             pool: Rc::clone(self.sending.pool),
         };
         match respond(call, asked) {

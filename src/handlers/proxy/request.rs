@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::announce::Announce;
 use super::edits::Edits;
 use super::forwarded::{write_forwarded, write_standard};
+use super::host::told_host;
 use super::outgoing::Head;
-use super::settings::{HostPolicy, Rewriting};
+use super::settings::Rewriting;
 use super::via::write_request_via;
 use crate::exchange::Exchange;
 use crate::http::h1::encode::{BodyLength, write_field, write_framing};
@@ -25,6 +27,8 @@ pub(super) struct Outward<'a> {
     pub(super) expects: bool,
     /// The connection will be kept.
     pub(super) keep_alive: bool,
+    /// Who asks is told before the head.
+    pub(super) announce: Option<Announce>,
 }
 
 /// What is done with a field of the client.
@@ -44,6 +48,9 @@ enum Fate {
 pub(super) fn head(mut out: Vec<u8>, x: &Exchange<'_>, outward: &Outward<'_>) -> Head {
     let request = &*x.request;
     let rewriting = outward.rewriting;
+    if let Some(announce) = outward.announce {
+        announce.write(&mut out, x);
+    }
     out.extend_from_slice(request.method.as_str().as_bytes());
     out.push(b' ');
     write_target(
@@ -78,15 +85,6 @@ fn write_host(out: &mut Vec<u8>, told: Option<&str>) -> Option<Range<usize>> {
     write_field(out, b"Host", told.unwrap_or_default().as_bytes());
     let end = out.len() - 2;
     told.is_none().then_some(end..end)
-}
-
-/// What the upstream is told in `Host`; `None` if that is the authority of the endpoint.
-pub(super) fn told_host<'h>(rewriting: &'h Rewriting, request: &'h RequestHead) -> Option<&'h str> {
-    match &rewriting.host {
-        HostPolicy::Preserve => Some(request.authority()).filter(|host| !host.is_empty()),
-        HostPolicy::Upstream => None,
-        HostPolicy::Fixed(host) => Some(host),
-    }
 }
 
 /// The head of a request of the server's own, its fields as they are but for those about the

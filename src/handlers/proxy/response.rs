@@ -24,6 +24,8 @@ pub(super) struct Asked<'a> {
     pub(super) upstream: &'a Upstream,
     /// The request asked to leave HTTP, and this was passed on.
     pub(super) upgrade: bool,
+    /// The connection may serve another exchange.
+    pub(super) keep: bool,
     pub(super) pool: Rc<Pool>,
 }
 
@@ -43,7 +45,7 @@ pub(super) fn respond(call: Call, asked: Asked<'_>) -> Result<Response, ParseErr
     if *method == Method::Head {
         response.head_length = told_length(head.status, head.version, &head.headers)?;
     }
-    let persistent = is_persistent(head.version, &head.headers);
+    let persistent = asked.keep && is_persistent(head.version, &head.headers);
     body(&mut response, call, asked, framing, persistent)?;
     Ok(response)
 }
@@ -92,7 +94,12 @@ fn body(
     response.headers = std::mem::take(&mut incoming.head.headers);
     let sent = outgoing.is_done();
     let mut reusable = persistent && !refused && framing != Framing::UntilClose;
-    let Asked { upstream, pool, .. } = asked;
+    let Asked {
+        request,
+        upstream,
+        pool,
+        ..
+    } = asked;
     pool.buffers.give(outgoing.take_head());
     // An upload that goes on, and is wanted, needs someone to poll it.
     let awaits_upload = !sent && !refused && persistent && response.status.code() < 400;
@@ -101,7 +108,12 @@ fn body(
     } else {
         whole(incoming.rest(), framing)?
     };
-    clean(&mut response.headers, version, whole.is_none());
+    // RFC 9110 §6.5.1: to those who say that they take them.
+    let trailers = whole.is_none()
+        && request.version != Version::Http10
+        && request.headers.contains(&name::TE)
+        && request.headers.has_token(&name::TE, "trailers");
+    clean(&mut response.headers, version, trailers);
     if let Some((content, clean_end)) = whole {
         response.body = content.into();
         if reusable && sent && clean_end {
@@ -123,6 +135,7 @@ fn body(
         upload: (!sent && !refused).then_some(outgoing),
         awaits_upload,
         reusable,
+        trailers,
     })));
     Ok(())
 }
@@ -160,7 +173,7 @@ fn whole_chunked(rest: &[u8]) -> Result<Option<(Bytes, bool)>, ParseError> {
 }
 
 /// Takes out what was about the upstream's connection only (RFC 9110 §7.6.1), and signs.
-fn clean(headers: &mut Headers, version: Version, streamed: bool) {
+fn clean(headers: &mut Headers, version: Version, trailers: bool) {
     let options: SmallVec<[Box<[u8]>; 2]> = if headers.contains(&name::CONNECTION) {
         headers.list(&name::CONNECTION).map(Box::from).collect()
     } else {
@@ -170,7 +183,7 @@ fn clean(headers: &mut Headers, version: Version, streamed: bool) {
         let is = |name: &[u8]| field.eq_ignore_ascii_case(name);
         let ends = match field.len() {
             2 => is(b"te"),
-            7 => is(b"upgrade") || (is(b"trailer") && !streamed),
+            7 => is(b"upgrade") || (is(b"trailer") && !trailers),
             10 => is(b"connection") || is(b"keep-alive"),
             14 => is(b"content-length"),
             16 => is(b"proxy-connection"),

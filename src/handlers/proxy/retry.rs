@@ -34,7 +34,7 @@ pub(super) struct Written {
     #[serde(default)]
     backoff_max: Option<HumanDuration>,
     #[serde(default)]
-    budget: Option<Percent>,
+    budget: Option<Share>,
     #[serde(default)]
     body: Option<Spanned<ByteSize>>,
 }
@@ -54,6 +54,15 @@ enum Condition {
     Status(StatusCode),
 }
 
+/// How much of an upstream's traffic retries may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Share {
+    /// This share of its requests.
+    Of(Percent),
+    /// As much as there are tries.
+    Unlimited,
+}
+
 /// When a request is tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Retry {
@@ -66,7 +75,7 @@ pub(super) struct Retry {
     backoff_max: Duration,
     /// Which share of the upstream's traffic may be retries; `None`: connecting elsewhere is not
     /// counted.
-    pub(super) budget: Option<Percent>,
+    pub(super) budget: Option<Share>,
     /// How many bytes of a body are kept to be sent again.
     pub(super) body: usize,
 }
@@ -131,7 +140,7 @@ impl Written {
             per_try: self.per_try_timeout.map(|own| own.get_ref().0),
             backoff,
             backoff_max: most.max(backoff),
-            budget: Some(self.budget.unwrap_or(Percent::whole(20))),
+            budget: Some(self.budget.unwrap_or(Share::Of(Percent::whole(20)))),
             body,
         }
     }
@@ -174,6 +183,16 @@ impl Retry {
         let doublings = failed.saturating_sub(1).min(16);
         let most = self.backoff.saturating_mul(1 << doublings);
         chance.up_to(most.min(self.backoff_max))
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "unlimited" => Ok(Self::Unlimited),
+            share => share.parse().map(Self::Of).map_err(D::Error::custom),
+        }
     }
 }
 

@@ -1,94 +1,35 @@
 //! What a `proxy` table may say.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 use toml::Spanned;
 
 use super::Proxy;
+use super::announce::Announce;
 use super::edits::{self, Edits};
 use super::forwarded::{ForwardedPolicy, StandardPolicy};
-use super::moved::{Domain, Places};
+use super::host::HostPolicy;
+use super::keys::{EXAMPLE, KEYS};
+use super::mirror::{self, Mirror, MirrorSettings};
+use super::moved::{Domain, Places, domain};
 use super::retry::{self, Retry};
+use super::split::{Lane, Split, Sticky, WrittenLane, WrittenSticky, read_lanes};
+use super::spool::{self, Buffering};
 use super::tally::Tally;
 use super::upstream::Upstream;
 use crate::build::{
-    BuildContext, HumanDuration, Kind, ParseContext, Problem, Section, Settings, Span, keys,
+    BuildContext, HumanDuration, Kind, ParseContext, Problem, Section, Settings, Span,
 };
 use crate::handlers::Handler;
-use crate::http::authority::is_host;
 
 /// A request passed on to an upstream.
 pub(in crate::handlers) const KIND: Kind<Handler> = Kind {
     name: "proxy",
     summary: "Passes the request on to a server of an upstream",
-    example: r#"
-upstream = "backend"
-strip_prefix = "/api"     # taken from the path
-add_prefix = "/v1"        # put before what is left
-host = "preserve"         # or "upstream": the address of the server; or { fixed = "app" }
-forwarded = "append"      # X-Forwarded-*, to what a trusted proxy wrote; or "replace", "off"
-rfc7239 = "extend"        # Forwarded, if a trusted proxy wrote one; or "append", "replace", "off"
-locations = "rewrite"     # Location in the client's terms; or "keep"
-cookie_paths = "rewrite"  # the same for the Path of Set-Cookie
-cookie_domain = "keep"    # or "remove", or a name
-hedge_after = "50ms"      # a second try beside a slow one; where twice is as good as once
-request_headers = { set = { X-Real-IP = "{client.ip}" }, remove = ["X-Debug"] }
-response_headers = { add = { X-Served-By = "{route.name}" }, remove = ["X-Powered-By"] }
-[retry]
-tries = 3                                     # the first included
-on = ["connect", "reset", "timeout", 503]     # and "bad_head"
-per_try_timeout = "5s"                        # to the head of the answer
-backoff = "25ms"                              # doubled each time, less a part by chance
-backoff_max = "1s"
-budget = "20%"                                # of the upstream's requests
-body = "64KiB"                                # kept of a body, to be sent again
-"#,
-    keys: keys! {
-        "upstream": "name", "which [upstream.NAME] is asked";
-        "strip_prefix": "path" = "(nothing)", "taken from the path";
-        "add_prefix": "path" = "(nothing)", "put before what is left of the path";
-        "host": "word or table" = r#""preserve""#,
-            "the `Host` that the upstream sees: the client's, `upstream`, its own address, or \
-             `{ fixed = \"app\" }`";
-        "forwarded": "word" = r#""append""#,
-            "X-Forwarded-*: `append` to what a trusted proxy wrote, `replace` it, or `off`";
-        "rfc7239": "word" = "(as `forwarded`)",
-            "Forwarded: `extend` what a trusted proxy wrote, or `append`, `replace`, `off`";
-        "retry": "table" = "(connect elsewhere)", "when a request is tried again";
-        "retry.tries": "number" = "3", "how often a request is tried at most, the first included";
-        "retry.on": "list of words and statuses" = r#"["connect", "reset"]"#,
-            "what is tried again if that is safe: `connect`, `reset`, `timeout`, `bad_head`; and \
-             statuses, for which it is taken to be";
-        "retry.per_try_timeout": "duration" = "(none)",
-            "how long one try may take to the head of its answer";
-        "retry.backoff": "duration" = r#""25ms""#,
-            "the pause before the second try; doubled for each, and shortened by chance";
-        "retry.backoff_max": "duration" = r#""1s""#, "no pause is longer";
-        "retry.budget": "percentage" = r#""20%""#,
-            "which share of the upstream's requests retries may be, beside one a second";
-        "retry.body": "size" = r#""0""#, "how much of a body is kept to be sent again";
-        "hedge_after": "duration" = "(never)",
-            "when a second try is begun beside one not yet answered, if its method is idempotent \
-             and it has no body";
-        "locations": "word" = r#""rewrite""#,
-            "Location and Content-Location: `rewrite` in the client's terms, or `keep`";
-        "cookie_paths": "word" = r#""rewrite""#, "the Path of Set-Cookie, likewise";
-        "cookie_domain": "word or name" = r#""keep""#,
-            "the Domain of Set-Cookie: `keep`, `remove`, or what to say instead";
-        "request_headers": "table" = "{}", "fields that the route edits on the way out";
-        "request_headers.set": "table of templates" = "{}",
-            "in place of the client's; a value that comes out empty sends none";
-        "request_headers.add": "table of templates" = "{}", "beside the client's";
-        "request_headers.remove": "list of names" = "[]", "fields of the client that end here";
-        "response_headers": "table" = "{}", "fields that the route edits on the way back";
-        "response_headers.set": "table of templates" = "{}", "in place of the upstream's";
-        "response_headers.add": "table of templates" = "{}", "beside the upstream's";
-        "response_headers.remove": "list of names" = "[]", "fields of the upstream that end here";
-    },
+    example: EXAMPLE,
+    keys: KEYS,
     parse,
 };
 
@@ -96,7 +37,18 @@ body = "64KiB"                                # kept of a body, to be sent again
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    upstream: Spanned<String>,
+    #[serde(default)]
+    upstream: Option<Spanned<String>>,
+    #[serde(default)]
+    split: Option<Spanned<Vec<WrittenLane>>>,
+    #[serde(default)]
+    sticky: Option<Spanned<WrittenSticky>>,
+    #[serde(default)]
+    mirror: Option<mirror::Written>,
+    #[serde(default)]
+    buffer_request: Option<spool::Written>,
+    #[serde(default)]
+    proxy_protocol: Option<Announce>,
     #[serde(default)]
     strip_prefix: Option<Spanned<String>>,
     #[serde(default)]
@@ -121,18 +73,6 @@ struct Written {
     request_headers: edits::Written,
     #[serde(default)]
     response_headers: edits::Written,
-}
-
-/// What the upstream is told in `Host`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) enum HostPolicy {
-    /// What the client asked for.
-    #[default]
-    Preserve,
-    /// The address of the endpoint.
-    Upstream,
-    /// This.
-    Fixed(Box<str>),
 }
 
 /// How a request is changed on its way.
@@ -162,8 +102,13 @@ pub(super) struct Answers {
 /// Read and right.
 #[derive(Debug)]
 struct ProxySettings {
-    upstream: Arc<str>,
+    /// The upstreams and their weights.
+    lanes: Vec<(Arc<str>, u32)>,
     at: Span,
+    sticky: Option<Sticky>,
+    mirror: Option<MirrorSettings>,
+    buffering: Option<Buffering>,
+    announce: Option<Announce>,
     rewriting: Rewriting,
     retry: Retry,
     hedge: Option<Duration>,
@@ -171,10 +116,26 @@ struct ProxySettings {
 
 fn parse(section: &Section<'_>, cx: &mut ParseContext<'_>) -> Option<Box<dyn Settings<Handler>>> {
     let written: Written = cx.settings(section)?;
-    let upstream = cx.upstream(section, &written.upstream);
+    let before = cx.problems.len();
+    let (lanes, at) = lanes(
+        section,
+        cx,
+        written.upstream.as_ref(),
+        written.split.as_ref(),
+    );
+    let sticky = written.sticky.and_then(|sticky| {
+        if written.split.is_none() {
+            let at = section.at(sticky.span());
+            let problem = Problem::error("E0002", at, "there is nothing to stick to");
+            cx.problems.push(problem.hint("`sticky` goes with `split`"));
+        }
+        let at = sticky.span();
+        sticky.into_inner().read(at, section, cx)
+    });
+    let mirror = written.mirror.and_then(|mirror| mirror.read(section, cx));
+    let buffering = written.buffer_request.map(|own| own.read(section, cx));
     let strip_prefix = prefix(section, cx, written.strip_prefix);
     let add_prefix = prefix(section, cx, written.add_prefix);
-    let before = cx.problems.len();
     let standard = written.rfc7239.unwrap_or(match written.forwarded {
         ForwardedPolicy::Append => StandardPolicy::Extend,
         ForwardedPolicy::Replace | ForwardedPolicy::Off => StandardPolicy::Off,
@@ -192,8 +153,12 @@ fn parse(section: &Section<'_>, cx: &mut ParseContext<'_>) -> Option<Box<dyn Set
         return None;
     }
     Some(Box::new(ProxySettings {
-        upstream: upstream?,
-        at: section.at(written.upstream.span()),
+        lanes,
+        at,
+        sticky,
+        mirror,
+        buffering,
+        announce: written.proxy_protocol,
         rewriting: Rewriting {
             strip_prefix: strip_prefix?,
             add_prefix: add_prefix?,
@@ -249,83 +214,67 @@ fn hedge(
     Some(after)
 }
 
-/// What becomes of the domain of cookies.
-fn domain(
+/// The upstreams: one, or several with their shares.
+fn lanes(
     section: &Section<'_>,
     cx: &mut ParseContext<'_>,
-    value: Option<Spanned<String>>,
-) -> Domain {
-    let Some(value) = value else {
-        return Domain::default();
-    };
-    match value.get_ref().as_str() {
-        "keep" => Domain::Keep,
-        "remove" => Domain::Remove,
-        name if is_domain(name) => Domain::Name(name.into()),
-        other => {
-            let message = format!("{other:?} is not a domain");
-            let problem = Problem::error("E0002", section.at(value.span()), message);
+    upstream: Option<&Spanned<String>>,
+    split: Option<&Spanned<Vec<WrittenLane>>>,
+) -> (Vec<(Arc<str>, u32)>, Span) {
+    match (upstream, split) {
+        (Some(upstream), None) => {
+            let name = cx.upstream(section, upstream);
+            let lanes = name.map(|name| (name, 1)).into_iter().collect();
+            (lanes, section.at(upstream.span()))
+        }
+        (None, Some(split)) => (read_lanes(split, section, cx), section.at(split.span())),
+        (None, None) => {
+            let at = section.span();
+            let problem = Problem::error("E0004", at.clone(), "this table needs `upstream`");
             cx.problems
-                .push(problem.hint("\"keep\", \"remove\", or a name like \"example.com\""));
-            Domain::default()
+                .push(problem.hint("upstream = \"NAME\", or `split` between several"));
+            (Vec::new(), at)
         }
-    }
-}
-
-/// A dot at least, so that a misspelt `remove` is none.
-fn is_domain(name: &str) -> bool {
-    name.contains('.') && is_host(name.as_bytes()) && !name.contains([':', '[', ';', ','])
-}
-
-impl<'de> Deserialize<'de> for HostPolicy {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Table {
-            fixed: String,
+        (Some(_), Some(split)) => {
+            let at = section.at(split.span());
+            let message = "`upstream` and `split` both say where requests go";
+            let problem = Problem::error("E0002", at.clone(), message);
+            cx.problems
+                .push(problem.hint("list the upstream in `split` too"));
+            (Vec::new(), at)
         }
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = HostPolicy;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("\"preserve\", \"upstream\" or { fixed = \"…\" }")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<HostPolicy, E> {
-                match text {
-                    "preserve" => Ok(HostPolicy::Preserve),
-                    "upstream" => Ok(HostPolicy::Upstream),
-                    other => Err(E::unknown_variant(other, &["preserve", "upstream"])),
-                }
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HostPolicy, A::Error> {
-                let Table { fixed } = Table::deserialize(MapAccessDeserializer::new(map))?;
-                if fixed.is_empty() || !is_host(fixed.as_bytes()) {
-                    return Err(A::Error::custom(format!(
-                        "{fixed:?} is not a host\nwrite it like \"app.example.com\" or \"app:8080\""
-                    )));
-                }
-                Ok(HostPolicy::Fixed(fixed.into()))
-            }
-        }
-        deserializer.deserialize_any(Either)
     }
 }
 
 impl Settings<Handler> for ProxySettings {
     fn build(&self, cx: &mut BuildContext<'_>) -> Result<Handler, Box<Problem>> {
-        let upstream = cx.provided::<Upstream>(&self.upstream).ok_or_else(|| {
-            let message = format!("the upstream `{}` could not be built", self.upstream);
-            Box::new(Problem::error("E0202", self.at.clone(), message))
-        })?;
+        let upstream = |cx: &BuildContext<'_>, name: &str| {
+            cx.provided::<Upstream>(name).ok_or_else(|| {
+                let message = format!("the upstream `{name}` could not be built");
+                Box::new(Problem::error("E0202", self.at.clone(), message))
+            })
+        };
+        let metrics = Arc::clone(&cx.carry_over.metrics);
+        let mut lanes = Vec::with_capacity(self.lanes.len());
+        for (name, weight) in &self.lanes {
+            let tally = Tally::new(&metrics, name);
+            lanes.push(Lane::new(upstream(cx, name)?, tally, *weight));
+        }
+        let mirror = match &self.mirror {
+            None => None,
+            Some(own) => {
+                let upstream = upstream(cx, &own.upstream)?;
+                Some(Mirror::new(upstream, own.clone(), &metrics))
+            }
+        };
         Ok(Handler::Proxy(Box::new(Proxy {
-            upstream,
+            split: Split::new(lanes, self.sticky.clone()),
             rewriting: self.rewriting.clone(),
             retry: self.retry.clone(),
             hedge: self.hedge,
-            tally: Tally::new(&cx.carry_over.metrics, &self.upstream),
+            mirror,
+            buffering: self.buffering.clone(),
+            announce: self.announce,
         })))
     }
 }

@@ -67,7 +67,7 @@ fn a_chunked_answer_keeps_its_pieces_flowing_and_its_trailers() {
     let upstream = Upstream::tcp();
     let daemon = proxy(&upstream);
     let mut client = daemon.connect("web");
-    get(&mut client, "/events");
+    client.send("GET /events HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n");
     let mut peer = upstream.accept();
     peer.read_request();
     peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n");
@@ -255,4 +255,18 @@ fn an_answer_is_read_although_the_upstream_takes_no_more() {
     peer.send("HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno");
     drop(peer);
     assert_eq!(client.read_response().text(), "no");
+}
+
+#[test]
+fn trailers_are_for_those_who_take_them() {
+    let upstream = Upstream::tcp();
+    let daemon = proxy(&upstream);
+    let mut client = daemon.connect("web");
+    get(&mut client, "/");
+    let mut peer = upstream.accept();
+    peer.read_request();
+    peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n1\r\na\r\n");
+    assert_eq!(client.read_head().field("trailer"), None);
+    peer.send("0\r\nX-Sum: 2\r\n\r\n");
+    assert_eq!(client.read_until(b"0\r\n\r\n"), b"1\r\na\r\n0\r\n\r\n");
 }

@@ -1,6 +1,7 @@
 //! What goes out, byte by byte.
 
 use super::super::forwarded::{ForwardedPolicy, StandardPolicy};
+use super::super::host::HostPolicy;
 use super::super::outgoing::Outgoing;
 use super::super::settings::Answers;
 use super::*;
@@ -25,6 +26,7 @@ fn head(x: &Exchange<'_>, rewriting: &Rewriting) -> String {
         upgrade: may_upgrade(x.request, false),
         expects: false,
         keep_alive: true,
+        announce: None,
     };
     let mut outgoing = Outgoing::new(super::head(Vec::new(), x, &outward), None, outward.body);
     // As it is for the second endpoint that is tried.
