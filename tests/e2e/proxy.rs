@@ -1,12 +1,17 @@
 //! The proxy between a raw client and a scripted upstream.
 
 mod bodies;
+mod chaos;
 mod failures;
 mod fields;
 mod interim;
+mod load;
 mod retries;
+mod shaping;
 mod tunnels;
 mod upstreams;
+mod volume;
+mod websocket;
 
 use crate::support::daemon::Daemon;
 use crate::support::upstream::Upstream;
