@@ -177,7 +177,10 @@ impl Proxy {
             tried: SmallVec::new(),
         };
         match passage.pass(x).await {
-            Ok(response) => response,
+            Ok(mut response) => {
+                view.stick(x, &passage.sending.affinity, &mut response);
+                response
+            }
             Err(Failure::Client(why)) => unread(why),
             Err(failure) => {
                 let why = failure.why();

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use super::balance::Algorithm;
+use super::balance::sticky::Sticky;
 use super::endpoint::{Endpoint, EndpointId, EndpointState, Terms};
 use super::health::Verdicts;
 use super::health::active::{Check, HealthCheck};
@@ -15,7 +16,7 @@ use super::health::outlier::{Comparison, Outliers};
 use super::limits::Waiting;
 use super::limits::queue::Queue;
 use super::numbers::Numbers;
-use super::resolve::Resolution;
+use super::resolve::{Resolution, Resolving};
 use super::roster::Roster;
 use crate::build::{CarryOver, Percent, Probe};
 use crate::clock;
@@ -69,12 +70,15 @@ pub(super) struct KeepAlive {
 #[derive(Debug)]
 pub(super) struct Rules {
     pub(super) algorithm: Arc<Algorithm>,
+    pub(super) sticky: Option<Arc<Sticky>>,
     /// How the endpoints are asked whether they are well.
     pub(super) check: Option<Arc<HealthCheck>>,
     pub(super) outliers: Option<Arc<Outliers>>,
     pub(super) breaker: Option<BreakerRules>,
     /// Statuses that count as a failure of the endpoint, for outliers and the breaker.
     pub(super) failure_statuses: Statuses,
+    /// How names are looked up.
+    pub(super) resolving: Resolving,
     /// How long an endpoint that came back takes to get its whole share.
     pub(super) slow_start: Duration,
     /// With a smaller share of the endpoints in service, all of them are used.
@@ -103,13 +107,16 @@ pub(super) struct UpstreamState {
     name: Arc<str>,
     metrics: Arc<Metrics>,
     endpoints: Mutex<HashMap<Destination, Weak<EndpointState>>>,
-    /// What names stood for when they were last looked up.
-    answers: Mutex<HashMap<Arc<str>, Box<[Destination]>>>,
+    /// What names stood for when they were last found, and when that was, in milliseconds of the
+    /// process's life.
+    answers: Mutex<HashMap<Arc<str>, Answer>>,
     /// Exchanges under way, if there is a limit to them.
     pub(super) active: AtomicU32,
     pub(super) breaker: Breaker,
     pub(super) queue: Queue,
 }
+
+type Answer = (Box<[Destination]>, u64);
 
 /// How an endpoint is, for whoever asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -268,7 +275,7 @@ impl UpstreamState {
     fn known(&self, server: &Server) -> Option<Vec<Arc<Endpoint>>> {
         let destinations = if server.address.is_name() {
             let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-            answers.get(&server.name)?.clone()
+            answers.get(&server.name)?.0.clone()
         } else {
             // An address and a path stand for themselves.
             server.address.resolve().unwrap_or_default().into()
@@ -279,9 +286,16 @@ impl UpstreamState {
     /// What a server's name stands for from now on; its endpoints.
     pub(super) fn learn(&self, server: &Server, found: &[Destination]) -> Vec<Arc<Endpoint>> {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.insert(Arc::clone(&server.name), found.into());
+        answers.insert(Arc::clone(&server.name), (found.into(), clock::millis()));
         drop(answers);
         self.endpoints(server, found)
+    }
+
+    /// For how long a server's name has not been found; `None` if it never was.
+    pub(super) fn unknown_for(&self, server: &Server) -> Option<Duration> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, at) = answers.get(&server.name)?;
+        Some(Duration::from_millis(clock::millis().saturating_sub(*at)))
     }
 
     fn endpoints(&self, server: &Server, destinations: &[Destination]) -> Vec<Arc<Endpoint>> {

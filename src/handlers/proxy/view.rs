@@ -28,7 +28,8 @@ use super::pool::{IdleList, Pool};
 use super::roster::Roster;
 use super::upstream::{KeepAlive, Rules, Timeouts, Upstream, UpstreamState};
 use crate::clock;
-use crate::exchange::{Deadlines, Escape, Exchange, Why};
+use crate::exchange::{Deadlines, Escape, Exchange, Response, Why};
+use crate::http::name;
 
 /// How long an endpoint that could not be connected to is left out, unless all are. Short, so
 /// that one that comes back is soon used; long against the cost of asking in vain.
@@ -63,6 +64,8 @@ pub(super) struct EndpointView {
     pub(super) id: EndpointId,
     pub(super) name: Rc<str>,
     pub(super) own: Arc<Endpoint>,
+    /// What a sticky cookie calls it; empty if there is none.
+    token: Box<str>,
     pub(super) idle: Rc<IdleList>,
     avoided_until: Cell<Option<Instant>>,
     quiet_until: Cell<Option<Instant>>,
@@ -93,7 +96,7 @@ impl View {
                 let mut known = before.endpoints.iter();
                 known.find(|known| Arc::ptr_eq(&known.own, own))
             });
-            known.map_or_else(|| EndpointView::new(own, pool), Rc::clone)
+            known.map_or_else(|| EndpointView::new(own, upstream, pool), Rc::clone)
         };
         Rc::new(Self {
             upstream: Arc::downgrade(upstream),
@@ -145,7 +148,37 @@ impl View {
             affinity.hash = (!key.is_empty()).then(|| hash(&key));
             pool.buffers.give(key);
         }
+        if let Some(sticky) = &self.rules.sticky {
+            let pin = |token: &[u8]| affinity.pinned = self.of_token(token);
+            sticky.cookie.value(x, None, pin);
+        }
         affinity
+    }
+
+    /// The endpoint that a sticky cookie names.
+    fn of_token(&self, token: &[u8]) -> Option<EndpointId> {
+        let mut endpoints = self.endpoints.iter();
+        let named = endpoints.find(|own| own.token.as_bytes() == token);
+        named.map(|own| own.id)
+    }
+
+    /// Ties the client to the endpoint that answered, unless it is.
+    pub(super) fn stick(
+        self: &Rc<Self>,
+        x: &Exchange<'_>,
+        affinity: &Affinity,
+        response: &mut Response,
+    ) {
+        let (Some(sticky), Some(trail)) = (&self.rules.sticky, &x.upstream) else {
+            return;
+        };
+        let view = self.current();
+        let mut endpoints = view.endpoints.iter();
+        let answered = endpoints.find(|own| own.name == trail.endpoint);
+        if let Some(own) = answered.filter(|own| affinity.pinned != Some(own.id)) {
+            let cookie = sticky.set_cookie(&own.token, x.connection.secure);
+            response.headers.append(&name::SET_COOKIE, cookie);
+        }
     }
 
     /// A connection to the endpoint whose turn it is among those not yet tried: a kept one, or
@@ -240,8 +273,11 @@ impl Refused {
 }
 
 impl EndpointView {
-    fn new(endpoint: &Arc<Endpoint>, pool: &Pool) -> Rc<Self> {
+    fn new(endpoint: &Arc<Endpoint>, upstream: &Upstream, pool: &Pool) -> Rc<Self> {
+        let sticky = upstream.rules.sticky.as_ref();
+        let address = endpoint.destination.to_string();
         Rc::new(Self {
+            token: sticky.map_or_else(Box::default, |own| own.token(&upstream.name, &address)),
             id: endpoint.id,
             name: Rc::from(&*endpoint.name),
             own: Arc::clone(endpoint),

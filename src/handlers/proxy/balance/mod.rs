@@ -9,6 +9,7 @@ mod random_two;
 mod round_robin;
 #[cfg(test)]
 mod simulation;
+pub(super) mod sticky;
 #[cfg(test)]
 mod testing;
 

@@ -10,6 +10,7 @@ servers = [
   { address = "10.0.0.9:80", backup = true },               # used when no other may be
 ]
 balance = "least_connections"   # or "round_robin", "random_two", "peak_ewma", "hash"
+# sticky_cookie = { name = "route", secret = "${STICKY_SECRET}" }   # clients stay where they are
 # hash = { key = "{cookie.session}", slack = "25%" }        # with balance = "hash"
 connect_timeout = "3s"
 first_byte_timeout = "60s"      # from the request sent to the first byte of the answer
@@ -19,6 +20,7 @@ keep_alive = { max_idle = 128, idle_timeout = "60s" }       # per worker and ser
 max_connections = 200           # exchanges under way at a time, over all servers
 queue = { size = 128, timeout = "5s" }                      # who waits when there are as many
 failure_statuses = ["502-504"]  # what counts as a failure of the server, beside broken answers
+resolve = { refresh = "10s", keep = "10m" }                 # names are looked up in the background
 slow_start = "30s"              # until a server that came back gets its whole share
 panic_threshold = "0%"          # with fewer servers in service, all of them are used
 [health_check]
@@ -49,6 +51,17 @@ pub(super) const KEYS: &[Key] = keys! {
     "hash.key": "template" = r#""{client.ip}""#, "the same key goes to the same server";
     "hash.slack": "percent" = r#""25%""#,
         "how much more than its share a server may carry before its keys go on to another";
+    "sticky_cookie": "table" = "(none)",
+        "a signed cookie keeps a client with the server that `balance` gave it first";
+    "sticky_cookie.name": "name" = r#""httpserverd_route""#, "of the cookie";
+    "sticky_cookie.secret": "secret of 16 bytes or more",
+        "signs it; the same for all proxies that share the load";
+    "sticky_cookie.path": "path" = r#""/""#, "for which paths browsers send it";
+    "sticky_cookie.max_age": "duration" = "(as long as the browser runs)", "how long it holds";
+    "sticky_cookie.same_site": "word" = r#""lax""#,
+        "strict, lax or none: whether browsers send it with requests of other sites";
+    "sticky_cookie.secure": "boolean" = "(if the client's connection is)",
+        "whether browsers send it over https only; it is always HttpOnly";
     "connect_timeout": "duration" = r#""3s""#, "for a connection to be made";
     "first_byte_timeout": "duration" = r#""60s""#,
         "from the request sent to the first byte of the answer";
@@ -70,6 +83,10 @@ pub(super) const KEYS: &[Key] = keys! {
     "queue.timeout": "duration" = r#""5s""#, "how long one waits before it is answered 503";
     "failure_statuses": "list of statuses" = r#"["502-504"]"#,
         "answers that count as failures of the server, for outliers and the circuit breaker";
+    "resolve": "table" = "{}", "how the names among the servers are looked up";
+    "resolve.refresh": "duration" = r#""10s""#, "from one look-up to the next";
+    "resolve.keep": "duration" = r#""10m""#,
+        "how long the last good answer is used while a name does not resolve";
     "slow_start": "duration" = r#""0s""#,
         "how long the share of a server that came back grows from a tenth to the whole";
     "panic_threshold": "percent" = r#""0%""#,

@@ -5,6 +5,7 @@ mod check;
 mod health;
 mod keys;
 mod servers;
+mod sticky;
 #[cfg(test)]
 mod tests;
 
@@ -18,11 +19,14 @@ use self::balance::{Balance, WrittenHash};
 use self::check::Check;
 use self::health::{WrittenBreaker, WrittenHealthCheck, WrittenOutliers};
 use self::servers::WrittenServer;
+use self::sticky::WrittenSticky;
 use super::balance::Algorithm;
+use super::balance::sticky::Sticky;
 use super::health::active::HealthCheck;
 use super::health::breaker::BreakerRules;
 use super::health::outlier::Outliers;
 use super::limits::Waiting;
+use super::resolve::Resolving;
 use super::upstream::{KeepAlive, Rules, Server, Timeouts, Upstream};
 use crate::build::{
     BuildContext, HumanDuration, Kind, ParseContext, Percent, Problem, Section, Settings,
@@ -47,6 +51,8 @@ struct Written {
     balance: Balance,
     #[serde(default)]
     hash: Option<Spanned<WrittenHash>>,
+    #[serde(default)]
+    sticky_cookie: Option<Spanned<WrittenSticky>>,
     #[serde(default = "seconds::<3>")]
     connect_timeout: Spanned<HumanDuration>,
     #[serde(default = "seconds::<60>")]
@@ -72,6 +78,8 @@ struct Written {
     /// What says that the server, and not the request, is at fault; a 500 may be either.
     #[serde(default = "gateway_failures")]
     failure_statuses: Statuses,
+    #[serde(default)]
+    resolve: WrittenResolve,
     #[serde(default)]
     slow_start: HumanDuration,
     #[serde(default)]
@@ -125,6 +133,24 @@ impl Default for WrittenQueue {
     }
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenResolve {
+    refresh: Spanned<HumanDuration>,
+    keep: HumanDuration,
+}
+
+impl Default for WrittenResolve {
+    fn default() -> Self {
+        Self {
+            // A resolver that caches makes it cheap; a changed address is noticed as soon.
+            refresh: seconds::<10>(),
+            // Outages of resolvers are mended in minutes, and addresses seldom change in them.
+            keep: HumanDuration::seconds(600),
+        }
+    }
+}
+
 /// A queue costs about this much a place, and nobody waits for so many before them.
 const QUEUE_MAX: usize = 100_000;
 
@@ -141,6 +167,7 @@ fn times<const N: u32>() -> Spanned<u32> {
 struct UpstreamSettings {
     servers: Vec<Server>,
     algorithm: Arc<Algorithm>,
+    sticky: Option<Arc<Sticky>>,
     timeouts: Timeouts,
     keep_alive: KeepAlive,
     max_connections: u32,
@@ -149,6 +176,7 @@ struct UpstreamSettings {
     outliers: Option<Arc<Outliers>>,
     breaker: Option<BreakerRules>,
     failure_statuses: Statuses,
+    resolving: Resolving,
     slow_start: Duration,
     panic_threshold: Percent,
 }
@@ -163,6 +191,10 @@ fn parse(
     let settings = UpstreamSettings {
         servers: check.servers(&written.servers),
         algorithm: Arc::new(check.algorithm(written.balance, written.hash.as_ref())),
+        sticky: written
+            .sticky_cookie
+            .as_ref()
+            .map(|written| Arc::new(check.sticky(written))),
         timeouts: Timeouts {
             connect: check.positive(&written.connect_timeout),
             first_byte: check.positive(&written.first_byte_timeout),
@@ -188,6 +220,10 @@ fn parse(
             .as_ref()
             .map(|written| check.breaker(written)),
         failure_statuses: written.failure_statuses,
+        resolving: Resolving {
+            refresh: check.positive(&written.resolve.refresh),
+            keep: written.resolve.keep.0,
+        },
         slow_start: written.slow_start.0,
         panic_threshold: written.panic_threshold,
     };
@@ -242,10 +278,12 @@ impl Settings<Arc<Upstream>> for UpstreamSettings {
         let rules = Rules {
             counted: self.algorithm.counts() || self.servers.iter().any(own_limit),
             algorithm: Arc::clone(&self.algorithm),
+            sticky: self.sticky.clone(),
             check: self.health_check.clone(),
             outliers: self.outliers.clone(),
             breaker: self.breaker.clone(),
             failure_statuses: self.failure_statuses.clone(),
+            resolving: self.resolving,
             slow_start: self.slow_start,
             panic_threshold: self.panic_threshold,
             max_connections: self.max_connections,
