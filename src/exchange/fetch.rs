@@ -4,7 +4,7 @@
 //! A middleware finds whom to ask when it is built, by `cx.provided::<Fetcher>(name)`, and asks
 //! in a [`super::Flow::Wait`]:
 //!
-//! ```ignore
+//! ```text
 //! let asked = self.fetcher.ask(x.locals, request, Bytes::new(), self.timeout, 64 * 1024);
 //! Flow::Wait(Box::pin(async move {
 //!     let answer = asked.await;
