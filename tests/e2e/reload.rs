@@ -214,7 +214,8 @@ fn fifty_reloads_of_which_every_third_is_broken_leave_nothing_behind() {
     daemon.wait_log(&format!("serving generation {}\n", generation + 1));
     assert_eq!(kept.get("/").text(), "end");
     let deadline = deadline();
-    while descriptors() != before {
+    // Fewer is no leak: the first count may have seen one that was about to be closed.
+    while descriptors() > before {
         assert!(left(deadline).is_some(), "{} of {before}", descriptors());
     }
 }
