@@ -98,13 +98,18 @@ pub fn run(options: Options) -> Ended {
         Err(refusal) => return Ended::Refused(refusal),
     };
     let files = Arc::new(LogFiles::default());
+    let predecessor = origin.predecessor.clone();
     let loader = Loader::new(options.configuration, options.inputs, Arc::clone(&files));
     let ended = match start(loader, &files, origin, inherited) {
         Ok((mut plane, inbox)) => {
+            drop(predecessor);
             plane.on_ready(started, background, options.on_ready);
             control_loop(plane, &inbox)
         }
         Err(refusal) => {
+            if let Some(predecessor) = predecessor {
+                predecessor.refuse(refusal.exit_code());
+            }
             if let Some(background) = &mut background {
                 background.failed(refusal.exit_code());
             }
@@ -127,6 +132,11 @@ enum Begun {
 fn begin(options: &Options) -> Result<Begun, Refusal> {
     let program = Program::of_process()
         .map_err(|error| failure("find the program that this process runs", &error))?;
+    if upgrade::start_if_between(&program)
+        .map_err(|error| failure("start the program that replaces another", &error))?
+    {
+        return Ok(Begun::Front(0));
+    }
     let taken_over = Inherited::of_process().and_then(|(inherited, replaces)| {
         let predecessor = replaces.then(Predecessor::on_stdin).transpose()?;
         Ok((inherited, predecessor))

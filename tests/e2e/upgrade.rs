@@ -79,6 +79,8 @@ fn an_upgrade_refuses_nobody_and_lets_open_exchanges_end() {
         let askers = [&web, &local].map(|address| scope.spawn(|| ask_until(address, &over)));
         daemon.upgrade();
         assert_ne!(daemon.pid(), first);
+        // Not the first one's: a service manager waits for its own children only.
+        assert_ne!(parent(daemon.pid()), first.as_raw_nonzero().get());
         idle.expect_closed();
         open.read_bytes(usize::try_from(LARGE).unwrap());
         open.expect_closed();
@@ -98,6 +100,13 @@ fn an_upgrade_refuses_nobody_and_lets_open_exchanges_end() {
     assert!(!file.exists(), "the last one removes the socket file");
 }
 
+fn parent(process: rustix::process::Pid) -> i32 {
+    let status = format!("/proc/{}/status", process.as_raw_nonzero());
+    let status = std::fs::read_to_string(status).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    parent.unwrap().trim().parse().unwrap()
+}
+
 #[test]
 fn a_successor_that_fails_changes_nothing() {
     let daemon = start();
@@ -105,14 +114,14 @@ fn a_successor_that_fails_changes_nothing() {
     daemon.write_config(&CONFIG.replace("FOLDER", "/proc/none"));
     daemon.wait_log("kept generation 1");
     daemon.signal(Signal::USR2);
-    daemon.wait_log("did not take over (exit status: 1): going on");
+    daemon.wait_log("did not take over: it ends with 1");
     assert_eq!(daemon.pid(), first);
     assert_eq!(daemon.get("web", "/hello").text(), "hello");
     assert_eq!(daemon.get("local", "/hello").text(), "hello");
     // And the next one is tried.
     daemon.write_config("workers = 1");
     daemon.signal(Signal::USR2);
-    daemon.wait_log("did not take over (exit status: 78): going on");
+    daemon.wait_log("did not take over: it ends with 78");
     assert_eq!(daemon.get("local", "/hello").text(), "hello");
 }
 

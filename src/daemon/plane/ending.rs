@@ -82,10 +82,11 @@ impl Plane {
         if let Some(background) = &mut self.background {
             background.leave();
         }
-        let Some(successor) = self.successor.take() else {
+        let successor = self.successor.take();
+        let Some(process) = successor.and_then(|successor| successor.process()) else {
             return;
         };
-        let (process, open) = (successor.process(), self.workers.connections());
+        let open = self.workers.connections();
         info!("process {process} has taken over: draining, {open} connections open");
         systemd::replaced_by(process);
         let answer = Answer::done(format!("process {process} has taken over"));

@@ -10,9 +10,11 @@ use crate::clock;
 use crate::config;
 use crate::daemon::askers::Answer;
 use crate::daemon::control_socket::ControlSocket;
+use crate::daemon::event::{EndSignal, Event};
 use crate::daemon::listening::Address;
 use crate::daemon::reload::unchangeable;
 use crate::daemon::systemd;
+use crate::daemon::upgrade::Predecessor;
 
 impl Plane {
     pub(super) fn announce(&mut self, generation: u64) {
@@ -53,7 +55,7 @@ impl Plane {
             );
             self.open_control_socket();
             if let Some(predecessor) = self.predecessor.take() {
-                predecessor.dismiss();
+                self.dismiss(predecessor);
             }
             systemd::ready(&self.status(""));
             if let Some(tell) = ready.tell {
@@ -72,6 +74,12 @@ impl Plane {
             info!("{reloaded}");
             systemd::ready(&self.status(""));
             self.desk.reload.answer(&Answer::done(reloaded));
+        }
+    }
+
+    fn dismiss(&self, predecessor: Predecessor) {
+        if !predecessor.dismiss() {
+            self.events.send(Event::End(EndSignal::Terminate));
         }
     }
 
