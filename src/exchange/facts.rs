@@ -23,6 +23,9 @@ pub struct Facts {
     pub cache: Option<&'static str>,
     /// The trace it belongs to.
     pub trace: Option<Trace>,
+    /// Whether a middleware had the client prove something and let it in: what it is answered may
+    /// be for it alone.
+    pub authorized: bool,
     /// What a verified token says of its bearer.
     pub claims: Option<Arc<Map<String, Value>>>,
     /// What the log shall say beside the rest: names and values.

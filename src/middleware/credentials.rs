@@ -91,6 +91,12 @@ impl Tally {
         }
     }
 
+    /// Counts a request that is let in, and notes that it had to prove something.
+    pub(super) fn accept(&self, x: &mut Exchange<'_>) {
+        self.count(x, Verdict::Accepted);
+        x.facts_mut().authorized = true;
+    }
+
     /// Counts a request, and refuses it. `challenge` is what `WWW-Authenticate` says.
     pub(super) fn refuse(
         &self,

@@ -51,7 +51,7 @@ impl Refusal {
 pub struct Asked<'a> {
     /// Its method.
     pub method: &'a Method,
-    /// Whether it carried `Authorization`.
+    /// Whether it carried `Authorization`, or had to prove something in another way.
     pub authorized: bool,
     /// What it asks of caches.
     pub directives: &'a RequestDirectives,

@@ -141,7 +141,7 @@ impl Middleware for ApiKey {
             Err(verdict) => self.refuse(x, verdict),
             Ok(None) => self.refuse(x, Verdict::Wrong),
             Ok(Some(name)) => {
-                self.tally.count(x, Verdict::Accepted);
+                self.tally.accept(x);
                 if let Some(header) = self.header.as_ref().filter(|_| self.strip) {
                     x.request.headers.remove(header);
                 }

@@ -58,6 +58,8 @@ pub(super) struct Origin<'a> {
     pub(super) request: &'a RequestHead,
     /// What it asks of caches.
     pub(super) asked: &'a RequestDirectives,
+    /// Whether the answer may be for one client alone.
+    pub(super) authorized: bool,
     /// The route that answers.
     pub(super) route: &'a str,
     /// When it was passed on, in seconds since 1970.
@@ -84,7 +86,7 @@ impl Head {
         );
         let asked = Asked {
             method: &origin.request.method,
-            authorized: origin.request.headers.contains(&name::AUTHORIZATION),
+            authorized: origin.authorized,
             directives: origin.asked,
         };
         may_store(&asked, response.status, headers, &directives, lifetime)?;

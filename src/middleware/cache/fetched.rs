@@ -20,6 +20,8 @@ use crate::http::{RequestHead, StatusCode};
 pub(super) struct Fetched<'c> {
     pub(super) cache: &'c Arc<Cache>,
     pub(super) asked: RequestDirectives,
+    /// Whether the answer may be for one client alone.
+    pub(super) authorized: bool,
     /// When it was asked for, in seconds since 1970.
     pub(super) requested: u64,
     /// The client's conditions were taken off, so that they are this cache's to answer.
@@ -52,6 +54,7 @@ impl Fetched<'_> {
         let origin = Origin {
             request: x.request,
             asked: &self.asked,
+            authorized: self.authorized,
             route: x.route,
             requested: self.requested,
             policy: self.cache.policy,

@@ -110,7 +110,7 @@ impl Cache {
             return self.pass(x, passed, CacheStatus::forwarded(Forward::Bypass), None);
         }
         let asked = self.asked(x);
-        let url = key::of(x.request, x.connection.scheme());
+        let url = key::of(x.request, x.scheme());
         let now = clock::now();
         let (stale, forward, refused) = match self.store.find(&url, x.request, x.route, now) {
             Found::Stored(stored) => match stored.head.candidate().reuse(&asked, self.grace) {
@@ -142,10 +142,7 @@ impl Cache {
             return self.pass(x, Passed::Bypass, told, None);
         }
         // Who must not share does not wait, and has nobody wait: nor who waited in vain.
-        let alone = refused
-            || asked.no_store
-            || round >= ROUNDS
-            || x.request.headers.contains(&name::AUTHORIZATION);
+        let alone = refused || asked.no_store || round >= ROUNDS || is_authorized(x);
         let filler = if alone {
             self.store.alone(&url)
         } else {
@@ -255,6 +252,13 @@ impl Cache {
             Some(Stage::Asking | Stage::Coming(_) | Stage::Refused) | None => self.enter(x, ROUNDS),
         }
     }
+}
+
+/// Whether the answer may be for one client alone (RFC 9111 §3.5): the request carries
+/// `Authorization`, or who stands further out had it prove something, and may have taken that off.
+fn is_authorized(x: &Exchange<'_>) -> bool {
+    x.request.headers.contains(&name::AUTHORIZATION)
+        || x.facts.as_ref().is_some_and(|facts| facts.authorized)
 }
 
 /// Whether this is no request that a cache can answer, or learn from.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::Cache;
 use super::entry::Stored;
 use super::fetched::Fetched;
 use super::key;
 use super::numbers::Answered;
 use super::store::{Begun, Filler};
+use super::{Cache, is_authorized};
 use crate::clock;
 use crate::exchange::{Exchange, Flow, Response};
 use crate::http::cache::validation::{ask_about, head_agrees};
@@ -20,6 +20,8 @@ pub(super) struct Passage {
     passed: Passed,
     told: CacheStatus,
     asked: RequestDirectives,
+    /// Whether its answer may be for one client alone.
+    authorized: bool,
     /// When it was passed on, in seconds since 1970.
     requested: u64,
     /// The fields of the client that were taken off the request; `None` if none were.
@@ -96,6 +98,7 @@ impl Cache {
             passed,
             told,
             asked: asked.unwrap_or_else(|| self.asked(x)),
+            authorized: is_authorized(x),
             requested: clock::unix_now().as_secs(),
             taken,
         };
@@ -122,6 +125,7 @@ impl Cache {
             passed: Passed::Fetch(filler, Some(Arc::clone(stored))),
             told: CacheStatus::forwarded(Forward::Stale),
             asked,
+            authorized: is_authorized(x),
             requested: clock::unix_now().as_secs(),
             taken: Some(taken),
         };
@@ -160,6 +164,7 @@ impl Cache {
                 let mut fetched = Fetched {
                     cache: self,
                     asked: passage.asked,
+                    authorized: passage.authorized,
                     requested: passage.requested,
                     conditions_are_ours: passage.taken.is_some(),
                     told,
@@ -179,7 +184,7 @@ impl Cache {
         if !invalidation::invalidates(&x.request.method, response.status) {
             return;
         }
-        let scheme = x.connection.scheme();
+        let scheme = x.scheme();
         self.store.drop_url(&key::of(x.request, scheme));
         let authority = x.request.authority();
         for path in invalidation::also_named(&response.headers, scheme, authority) {

@@ -41,7 +41,7 @@ impl Wanted {
         if !tags.is_empty() {
             return Self::Tags(tags.into_iter().map(<[u8]>::to_vec).collect());
         }
-        let mut url = key::of(x.request, x.connection.scheme());
+        let mut url = key::of(x.request, x.scheme());
         if url.last() == Some(&b'*') {
             url.pop();
             return Self::Prefix(url);

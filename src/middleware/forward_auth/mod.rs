@@ -142,7 +142,7 @@ impl Asker {
     }
 
     fn accept(&self, x: &mut Exchange<'_>, answer: &Headers) -> Flow {
-        self.tally.count(x, Verdict::Accepted);
+        self.tally.accept(x);
         for name in &self.told {
             for value in answer.get_all(name) {
                 x.request.headers.append(name, value);

@@ -220,7 +220,7 @@ impl Asker {
     }
 
     fn accept(&self, x: &mut Exchange<'_>, claims: Claims) -> Flow {
-        self.tally.count(x, Verdict::Accepted);
+        self.tally.accept(x);
         if self.strip {
             x.request.headers.remove(&name::AUTHORIZATION);
         }

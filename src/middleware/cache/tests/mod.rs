@@ -2,6 +2,7 @@
 
 mod filling;
 mod settings;
+mod sharing;
 mod storing;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ fn stored(fields: &str, asked: &str, content: impl Into<bytes::Bytes>) -> Stored
     let origin = Origin {
         request: &request.head,
         asked: &RequestDirectives::default(),
+        authorized: false,
         route: "test",
         requested: crate::clock::unix_now().as_secs(),
         policy: Policy::default(),
