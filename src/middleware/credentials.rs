@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::build::BuildContext;
 use crate::exchange::{Exchange, Flow, Response, Why};
-use crate::http::{HeaderName, Headers, StatusCode, name};
+use crate::http::{Headers, StatusCode, name};
 use crate::telemetry::metrics::Count;
 
 /// What became of a request that had to prove something.
@@ -125,17 +125,29 @@ pub(super) fn retry_after(flow: Flow, seconds: u64) -> Flow {
 }
 
 /// What stands behind this scheme in the one `Authorization` (RFC 9110 §11.4); `None` if there
-/// is none of this scheme, or more than one field: who reads the other one might think otherwise.
-pub(super) fn authorization<'h>(headers: &'h Headers, scheme: &str) -> Option<&'h [u8]> {
-    if headers.get_all(&name::AUTHORIZATION).nth(1).is_some() {
-        return None;
-    }
-    let value = headers.get(&name::AUTHORIZATION)?;
-    let (own, rest) = value.split_at_checked(scheme.len())?;
-    let rest = rest.strip_prefix(b" ")?;
-    own.eq_ignore_ascii_case(scheme.as_bytes())
-        .then(|| rest.trim_ascii())
+/// is none of this scheme.
+///
+/// # Errors
+/// There is more than one such field: who reads the other one might think otherwise.
+pub(super) fn authorization<'h>(
+    headers: &'h Headers,
+    scheme: &str,
+) -> Result<Option<&'h [u8]>, Ambiguous> {
+    let mut values = headers.get_all(&name::AUTHORIZATION);
+    let (value, None) = (values.next(), values.next()) else {
+        return Err(Ambiguous);
+    };
+    Ok(value.and_then(|value| {
+        let (own, rest) = value.split_at_checked(scheme.len())?;
+        let rest = rest.strip_prefix(b" ")?;
+        own.eq_ignore_ascii_case(scheme.as_bytes())
+            .then(|| rest.trim_ascii())
+    }))
 }
+
+/// A request proves two things at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ambiguous;
 
 /// A parameter's text within quotes (RFC 9110 §5.6.4).
 pub(super) fn quoted(text: &str) -> String {
@@ -148,13 +160,4 @@ pub(super) fn quoted(text: &str) -> String {
     }
     quoted.push('"');
     quoted
-}
-
-/// Tells whoever stands further in something under a name that a client must not use: what it
-/// sent under it is gone.
-pub(super) fn tell(headers: &mut Headers, name: &HeaderName, value: Option<&[u8]>) {
-    match value {
-        Some(value) => headers.set(name, value),
-        None => drop(headers.remove(name)),
-    }
 }

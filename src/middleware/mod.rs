@@ -32,6 +32,7 @@ mod request_key;
 mod rewrite;
 mod security_headers;
 mod timeout;
+mod told;
 mod trace_context;
 mod trailing_slash;
 mod user_agent_filter;

@@ -150,7 +150,8 @@ fn admin_is_for_those_of_the_office_who_know_the_password() {
     // `admin:change me`
     let pair = "Authorization: Basic YWRtaW46Y2hhbmdlIG1l\r\n";
     wire.send(format!(
-        "GET / HTTP/1.1\r\nHost: a\r\nX-User: root\r\n{pair}\r\n"
+        "GET / HTTP/1.1\r\nHost: a\r\nX-User: root\r\nx_user: root\r\nX_Client: root\r\n\
+         Connection: X-User, X-Client\r\n{pair}\r\n"
     ));
     let mut peer = upstream.accept();
     let head = peer.read_request_head();

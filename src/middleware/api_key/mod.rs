@@ -8,8 +8,9 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::credentials::{Tally, Verdict, quoted, tell};
+use super::credentials::{Tally, Verdict, quoted};
 use super::current::Current;
+use super::told::take_away;
 use crate::exchange::variable::cookie;
 use crate::exchange::{Exchange, Flow, Middleware};
 use crate::http::{HeaderName, StatusCode};
@@ -129,7 +130,7 @@ impl std::fmt::Debug for ApiKeys {
 impl Middleware for ApiKey {
     fn on_request(&self, x: &mut Exchange<'_>) -> Flow {
         if let Some(header) = &self.user_header {
-            x.request.headers.remove(header);
+            take_away(&mut x.request.headers, header);
         }
         if let Some(parameter) = &self.query {
             let secret = Arc::clone(parameter);
@@ -146,7 +147,7 @@ impl Middleware for ApiKey {
                     x.request.headers.remove(header);
                 }
                 if let Some(header) = &self.user_header {
-                    tell(&mut x.request.headers, header, Some(name.as_bytes()));
+                    x.request.headers.set(header, name.as_bytes());
                 }
                 x.facts_mut().user = Some(name.into());
                 Flow::Continue

@@ -25,8 +25,9 @@ use self::guard::{Guard, Wait};
 use self::hash::Hash;
 use self::users::{Users, is_name};
 use self::verified::OfWorker;
-use super::credentials::{Tally, Verdict, authorization, retry_after, tell};
+use super::credentials::{Ambiguous, Tally, Verdict, authorization, retry_after};
 use super::current::Current;
+use super::told::take_away;
 use crate::build::Rate;
 use crate::clock;
 use crate::exchange::{BlockingPool, Exchange, Flow, Middleware, Resume};
@@ -125,12 +126,14 @@ impl Middleware for BasicAuth {
     fn on_request(&self, x: &mut Exchange<'_>) -> Flow {
         let asker = &self.0;
         if let Some(header) = &asker.user_header {
-            x.request.headers.remove(header);
+            take_away(&mut x.request.headers, header);
         }
-        let Some(token) = authorization(&x.request.headers, "Basic") else {
-            return asker.challenge(x, Verdict::Missing);
+        let pair = match authorization(&x.request.headers, "Basic") {
+            Ok(None) => return asker.challenge(x, Verdict::Missing),
+            Ok(Some(token)) => Pair::read(token),
+            Err(Ambiguous) => None,
         };
-        let Some(pair) = Pair::read(token) else {
+        let Some(pair) = pair else {
             return asker.challenge(x, Verdict::Malformed);
         };
         let users = asker.users.get(x.locals);
@@ -217,7 +220,7 @@ impl Asker {
             x.request.headers.remove(&name::AUTHORIZATION);
         }
         if let Some(header) = &self.user_header {
-            tell(&mut x.request.headers, header, Some(user.as_bytes()));
+            x.request.headers.set(header, user.as_bytes());
         }
         x.facts_mut().user = Some(user.into());
         Flow::Continue

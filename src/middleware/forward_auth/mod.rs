@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::credentials::{Tally, Verdict, retry_after};
+use super::told::take_away;
 use crate::exchange::{Body, Exchange, Fetched, Fetcher, Flow, Middleware, Response, Resume, Why};
 use crate::http::{HeaderName, Headers, RequestHead, StatusCode, name};
 
@@ -65,7 +66,7 @@ impl Middleware for ForwardAuth {
         let question = asker.question(x);
         // Told by the service alone.
         for name in &asker.told {
-            x.request.headers.remove(name);
+            take_away(&mut x.request.headers, name);
         }
         let answered = asker.fetcher.ask(
             x.locals,

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 pub(super) use settings::KIND;
 
+use super::told::take_away;
 use crate::build::Statuses;
 use crate::exchange::{Escape, Exchange, Flow, Middleware, Outcome, Response, Template};
 use crate::http::{HeaderName, Headers};
@@ -128,7 +129,7 @@ impl Edits {
         }
         for field in &self.set {
             // Also where the new value comes out empty: what a client sent must not pass for it.
-            headers.remove(&field.name);
+            take_away(headers, &field.name);
             field.add(headers, &mut made, true);
         }
         for field in &self.append {

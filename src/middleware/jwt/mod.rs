@@ -22,8 +22,9 @@ use self::keys::Keys;
 use self::remote::{Remote, State};
 use self::token::{BadToken, Token};
 use self::verified::Verified;
-use super::credentials::{Tally, Verdict, authorization, quoted, retry_after, tell};
+use super::credentials::{Ambiguous, Tally, Verdict, authorization, quoted, retry_after};
 use super::current::Current;
+use super::told::take_away;
 use crate::clock;
 use crate::exchange::variable::cookie;
 use crate::exchange::{Exchange, Flow, Middleware, Resume};
@@ -74,7 +75,7 @@ impl Middleware for Jwt {
     fn on_request(&self, x: &mut Exchange<'_>) -> Flow {
         let asker = &self.0;
         for (name, _) in &asker.told {
-            x.request.headers.remove(name);
+            take_away(&mut x.request.headers, name);
         }
         if let Some(parameter) = &asker.query {
             let secret = Arc::clone(parameter);
@@ -158,8 +159,10 @@ impl Asker {
     ) -> Result<T, Refusal> {
         let text =
             |bytes| std::str::from_utf8(bytes).map_err(|_| Refusal::Token(BadToken::Malformed));
-        if let Some(token) = authorization(&x.request.headers, "Bearer") {
-            return use_it(text(token)?);
+        match authorization(&x.request.headers, "Bearer") {
+            Ok(Some(token)) => return use_it(text(token)?),
+            Ok(None) => {}
+            Err(Ambiguous) => return Err(Refusal::Token(BadToken::Malformed)),
         }
         let cookie = self.cookie.as_deref().and_then(|name| cookie(x, name));
         if let Some(token) = cookie {
@@ -225,9 +228,9 @@ impl Asker {
             x.request.headers.remove(&name::AUTHORIZATION);
         }
         for (name, claim) in &self.told {
-            let value = find(&claims, claim).and_then(as_text);
-            let value = value.as_deref().map(str::as_bytes);
-            tell(&mut x.request.headers, name, value);
+            if let Some(value) = find(&claims, claim).and_then(as_text) {
+                x.request.headers.set(name, value);
+            }
         }
         let user = find(&claims, &self.user).and_then(as_text);
         let facts = x.facts_mut();

@@ -107,6 +107,8 @@ fn other_places_for_tokens() {
     // What is wrong in one place is not made good in another.
     let mut both = cookie.header("Authorization", "Bearer x");
     assert_eq!(run(places, &mut both).0.status, StatusCode::UNAUTHORIZED);
+    let mut twice = both.header("Authorization", "Basic x");
+    assert_eq!(run(places, &mut twice).0.status, StatusCode::UNAUTHORIZED);
     // The log is told that the parameter is a secret.
     let link = build(&KIND, &format!("{SETTINGS}{places}"));
     let mut request = TestRequest::get("/");
