@@ -18,6 +18,7 @@ use listed::Listed;
 use redact::{Redact, Redaction};
 pub(super) use settings::KIND;
 
+use super::paths::Paths;
 use crate::build::{Percent, Sink};
 use crate::exchange::{Exchange, Middleware, Outcome, Random, Response};
 
@@ -27,17 +28,9 @@ struct AccessLog {
     format: Format,
     sink: Arc<dyn Sink>,
     /// Paths of which nothing is logged.
-    skipped: Box<[Skipped]>,
+    skipped: Paths,
     redaction: Redaction,
     sample: Option<Sample>,
-}
-
-/// A path, or all below one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Skipped {
-    path: Box<[u8]>,
-    /// What is below is skipped too.
-    below: bool,
 }
 
 /// Of what goes well and fast only a part is logged.
@@ -72,8 +65,7 @@ impl Middleware for AccessLog {
     }
 
     fn on_complete(&self, x: &Exchange<'_>, outcome: &Outcome) {
-        let path = x.request.target.path();
-        if self.skipped.iter().any(|skipped| skipped.covers(path)) {
+        if self.skipped.contain(x.request.target.path()) {
             return;
         }
         let mut mark = None;
@@ -116,13 +108,6 @@ impl Sample {
         x.locals
             .keep::<Random>()
             .chance(self.part.of(10_000), 10_000)
-    }
-}
-
-impl Skipped {
-    fn covers(&self, path: &[u8]) -> bool {
-        path.strip_prefix(&*self.path)
-            .is_some_and(|below| below.is_empty() || (self.below && below.starts_with(b"/")))
     }
 }
 

@@ -1,11 +1,10 @@
-//! Where lines go, and of which paths there are none.
+//! Where lines go.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::Skipped;
 use crate::build::{BuildContext, Problem, Section, Sink, SinkTarget, Span};
 
 /// Where lines go.
@@ -62,21 +61,6 @@ impl Output {
                 SinkTarget::Stdout | SinkTarget::Stderr => format!("cannot log: {error}"),
             };
             Box::new(Problem::error("E0201", self.span.clone(), message))
-        })
-    }
-}
-
-impl Skipped {
-    /// Reads a path to skip.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (path, below) = match text.strip_suffix("/*") {
-            Some(path) => (path, true),
-            None => (text, false),
-        };
-        let good = (path.starts_with('/') || (below && path.is_empty())) && !path.contains('*');
-        good.then(|| Self {
-            path: path.as_bytes().into(),
-            below,
         })
     }
 }

@@ -10,14 +10,14 @@ use super::json::{Field, Shape, TAKEN};
 use super::listed::Listed;
 use super::output::Output;
 use super::redact::{HEADERS, Redaction};
-use super::{AccessLog, Sample, Skipped};
+use super::{AccessLog, Sample};
 use crate::build::context::nearest;
 use crate::build::{
-    BuildContext, HumanDuration, Kind, ParseContext, Percent, Problem, Section, Settings, Span,
-    keys,
+    BuildContext, HumanDuration, Kind, ParseContext, Percent, Problem, Section, Settings, keys,
 };
 use crate::exchange::{Escape, LogTemplate, Middleware, Template};
 use crate::http::HeaderName;
+use crate::middleware::paths::Paths;
 
 /// Writes a line for each exchange.
 pub(in crate::middleware) const KIND: Kind<Box<dyn Middleware>> = Kind {
@@ -116,7 +116,7 @@ const ERRORS_FROM: u16 = 400;
 struct AccessLogSettings {
     format: Format,
     output: Output,
-    skipped: Vec<Skipped>,
+    skipped: Paths,
     redaction: Redaction,
     sample: Option<Sample>,
 }
@@ -126,22 +126,19 @@ fn parse(
     cx: &mut ParseContext<'_>,
 ) -> Option<Box<dyn Settings<Box<dyn Middleware>>>> {
     let written: Written = cx.settings(section)?;
-    let mut check = Check {
-        section,
-        problems: Vec::new(),
-    };
+    let before = cx.problems.len();
+    let mut check = Check { section, cx };
     let format = check.format(&written);
     let output = match Output::parse(section, written.output.as_ref()) {
         Ok(output) => Some(output),
         Err(problem) => {
-            check.problems.push(*problem);
+            check.cx.problems.push(*problem);
             None
         }
     };
-    let skipped = check.skipped(&written.skip_paths);
+    let skipped = Paths::read(&written.skip_paths, section, check.cx);
     let sample = check.sample(&written);
-    let good = check.problems.is_empty();
-    cx.problems.append(&mut check.problems);
+    let good = cx.problems.len() == before;
     let settings = AccessLogSettings {
         format: format?,
         output: output?,
@@ -156,21 +153,19 @@ fn parse(
     good.then(|| Box::new(settings) as Box<dyn Settings<Box<dyn Middleware>>>)
 }
 
-struct Check<'c, 's> {
+struct Check<'c, 's, 'p> {
     section: &'c Section<'s>,
-    problems: Vec<Problem>,
+    cx: &'c mut ParseContext<'p>,
 }
 
-impl Check<'_, '_> {
+impl Check<'_, '_, '_> {
     fn report(
         &mut self,
         range: std::ops::Range<usize>,
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
-        let span: Span = self.section.at(range);
-        let problem = Problem::error("E0002", span, message);
-        self.problems.push(problem.hint(hint));
+        self.cx.refuse(self.section, range, message, hint);
     }
 
     fn format(&mut self, written: &Written) -> Option<Format> {
@@ -296,21 +291,6 @@ impl Check<'_, '_> {
         }
     }
 
-    fn skipped(&mut self, written: &[Spanned<String>]) -> Vec<Skipped> {
-        let mut skipped = Vec::new();
-        for path in written {
-            match Skipped::parse(path.get_ref()) {
-                Some(path) => skipped.push(path),
-                None => self.report(
-                    path.span(),
-                    format!("`{}` is not a path to skip", path.get_ref()),
-                    "write a path, \"/health\", or all below one, \"/health/*\"",
-                ),
-            }
-        }
-        skipped
-    }
-
     fn sample(&mut self, written: &Written) -> Option<Sample> {
         let Some(part) = written.sample else {
             for (key, place) in [
@@ -382,7 +362,7 @@ impl Settings<Box<dyn Middleware>> for AccessLogSettings {
         Ok(Box::new(AccessLog {
             format: self.format.clone(),
             sink: self.output.open(cx)?,
-            skipped: self.skipped.clone().into(),
+            skipped: self.skipped.clone(),
             redaction: self.redaction.clone(),
             sample: self.sample.clone(),
         }))

@@ -212,8 +212,8 @@ fn mistakes() {
         "output = 'stdot'",
         "`stdot` is neither an output nor a path",
     );
-    check("skip_paths = ['health']", "`health` is not a path to skip");
-    check("skip_paths = ['/a/*/b']", "`/a/*/b` is not a path to skip");
+    check("skip_paths = ['health']", "`health` is not a path");
+    check("skip_paths = ['/a/*/b']", "`/a/*/b` is not a path");
     check("fields = ['urr']", "no line has a field `urr`");
     check("omit = ['zzz']", "no line has a field `zzz`");
     check(
