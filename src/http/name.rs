@@ -161,6 +161,8 @@ names! {
     X_FORWARDED_FOR "X-Forwarded-For"
     X_FORWARDED_PROTO "X-Forwarded-Proto"
     X_FORWARDED_HOST "X-Forwarded-Host"
+    X_FORWARDED_METHOD "X-Forwarded-Method"
+    X_FORWARDED_URI "X-Forwarded-Uri"
     X_REQUEST_ID "X-Request-ID"
     TRACEPARENT "traceparent"
     TRACESTATE "tracestate"

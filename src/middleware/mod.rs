@@ -2,6 +2,7 @@
 
 mod access_log;
 mod api_key;
+mod asking;
 mod basic_auth;
 mod body_limit;
 mod cache;

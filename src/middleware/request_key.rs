@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::hash::Hasher;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Range;
 
 use serde::Deserialize;
@@ -240,10 +240,20 @@ fn push(key: &mut KeyBytes, part: &[u8]) {
     key.extend_from_slice(part);
 }
 
-/// An IPv4 address; of an IPv6 one the first 64 bits: one client has at least as many of the
-/// rest as there are (RFC 4291 §2.5.4), and would have a bucket for each.
-fn write_network(ip: IpAddr, key: &mut KeyBytes) {
+/// Whom an address is counted as: itself; of IPv6 the network of its first 64 bits. One client has
+/// at least as many of the rest as there are (RFC 4291 §2.5.4), and would be another with each.
+pub(super) fn counted(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        ip @ IpAddr::V4(_) => ip,
+    }
+}
+
+fn write_network(ip: IpAddr, key: &mut KeyBytes) {
+    match counted(ip) {
         IpAddr::V4(ip) => {
             key.push(V4);
             key.extend_from_slice(&ip.octets());

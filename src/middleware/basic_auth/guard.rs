@@ -1,11 +1,12 @@
 //! Who guesses passwords is made to wait.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::build::Rate;
+use crate::middleware::request_key::counted;
 
 /// The failures of every client, kept across reloads.
 ///
@@ -46,7 +47,7 @@ impl Guard {
         now: Instant,
     ) -> Result<bool, Wait> {
         let mut clients = self.lock();
-        let client = network(client);
+        let client = counted(client);
         let interval = failures.per / failures.count.max(1);
         let owed = clients.owed.get(&client).copied().unwrap_or(now).max(now);
         let next = owed + interval;
@@ -64,7 +65,7 @@ impl Guard {
     pub(super) fn refund(&self, client: IpAddr, failures: Rate) {
         let mut clients = self.lock();
         let interval = failures.per / failures.count.max(1);
-        if let Some(owed) = clients.owed.get_mut(&network(client))
+        if let Some(owed) = clients.owed.get_mut(&counted(client))
             && let Some(less) = owed.checked_sub(interval)
         {
             *owed = less;
@@ -88,17 +89,6 @@ impl Clients {
         }
         let met = self.owed.keys().next().copied();
         met.is_some_and(|met| self.owed.remove(&met).is_some())
-    }
-}
-
-/// One client: an address, of IPv6 the network that one site is given.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

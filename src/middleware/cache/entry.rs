@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 use crate::clock;
 use crate::exchange::{Body, Response};
@@ -98,7 +97,7 @@ impl Head {
             status: response.status,
             last_modified: validators.last_modified,
             initial_age: initial_age(headers, origin.requested, received),
-            tags: tags(headers),
+            tags: owned_tags(headers),
             headers: lasting(headers, received),
             route: origin.route.into(),
             vary: fields.into(),
@@ -127,7 +126,7 @@ impl Head {
             initial_age: initial_age(&headers, requested, received),
             last_modified: validation::validators(&headers, received).last_modified,
             tags: if from.contains(&name::CACHE_TAG) || from.contains(&name::SURROGATE_KEY) {
-                tags(from)
+                owned_tags(from)
             } else {
                 self.tags.clone()
             },
@@ -290,11 +289,15 @@ fn lasting(headers: &Headers, received: u64) -> Headers {
     lasting
 }
 
-/// The tags by which it can be purged: `Cache-Tag: a, b` and `Surrogate-Key: a b`.
-fn tags(headers: &Headers) -> Box<[Box<[u8]>]> {
+/// The tags that a response has, or that a request to purge names: `Cache-Tag: a, b` and
+/// `Surrogate-Key: a b`.
+pub(super) fn tags(headers: &Headers) -> impl Iterator<Item = &[u8]> {
     let listed = headers.list(&name::CACHE_TAG);
     let keys = headers.get_all(&name::SURROGATE_KEY);
     let keys = keys.flat_map(|line| line.split(|byte| *byte == b' '));
-    let tags: SmallVec<[&[u8]; 8]> = listed.chain(keys).filter(|tag| !tag.is_empty()).collect();
-    tags.into_iter().map(Box::from).collect()
+    listed.chain(keys).filter(|tag| !tag.is_empty())
+}
+
+fn owned_tags(headers: &Headers) -> Box<[Box<[u8]>]> {
+    tags(headers).map(Box::from).collect()
 }

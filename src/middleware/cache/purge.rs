@@ -5,10 +5,11 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::Cache;
+use super::entry::tags;
 use super::key;
 use crate::exchange::client::is_trusted;
 use crate::exchange::{Exchange, Flow, PoolFull, Response, Resume, Why};
-use crate::http::{Method, RequestHead, StatusCode, name};
+use crate::http::{Method, RequestHead, StatusCode};
 
 /// Who may purge.
 #[derive(Debug)]
@@ -33,13 +34,9 @@ impl Wanted {
     /// The tags that the fields name; otherwise the URL, or all that start like it if its path
     /// ends with `*`.
     fn read(x: &Exchange<'_>) -> Self {
-        let headers = &x.request.headers;
-        let listed = headers.list(&name::CACHE_TAG);
-        let keys = headers.get_all(&name::SURROGATE_KEY);
-        let keys = keys.flat_map(|line| line.split(|byte| *byte == b' '));
-        let tags: Vec<_> = listed.chain(keys).filter(|tag| !tag.is_empty()).collect();
+        let tags: Vec<_> = tags(&x.request.headers).map(<[u8]>::to_vec).collect();
         if !tags.is_empty() {
-            return Self::Tags(tags.into_iter().map(<[u8]>::to_vec).collect());
+            return Self::Tags(tags);
         }
         let mut url = key::of(x.request, x.scheme());
         if url.last() == Some(&b'*') {

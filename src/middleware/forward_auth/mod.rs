@@ -40,15 +40,7 @@ struct Asker {
     user: Option<HeaderName>,
     /// Whether requests pass while nobody can say whether they may.
     pass_on_error: bool,
-    forwarded: Forwarded,
     tally: Tally,
-}
-
-/// The names of the fields that tell the service what was asked for.
-#[derive(Debug)]
-struct Forwarded {
-    method: HeaderName,
-    uri: HeaderName,
 }
 
 /// How large an answer may be that goes to the client: a login page.
@@ -115,8 +107,8 @@ impl Asker {
         // Only what this server itself says of where a request came from is said here.
         question.headers.remove(&name::FORWARDED);
         let headers = &mut question.headers;
-        headers.set(&self.forwarded.method, request.method.as_str());
-        headers.set(&self.forwarded.uri, origin_form(request));
+        headers.set(&name::X_FORWARDED_METHOD, request.method.as_str());
+        headers.set(&name::X_FORWARDED_URI, origin_form(request));
         headers.set(&name::X_FORWARDED_PROTO, x.scheme());
         headers.set(&name::X_FORWARDED_HOST, request.authority());
         headers.set(&name::X_FORWARDED_FOR, x.client_ip.to_string());

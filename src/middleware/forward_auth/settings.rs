@@ -6,12 +6,13 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Asker, ForwardAuth, Forwarded};
+use super::{Asker, ForwardAuth};
 use crate::build::{
     BuildContext, HumanDuration, Kind, ParseContext, Problem, Section, Settings, Span, keys,
 };
-use crate::exchange::{Fetcher, Middleware};
-use crate::http::{HeaderName, RequestHead, name};
+use crate::exchange::Middleware;
+use crate::http::{HeaderName, RequestHead};
+use crate::middleware::asking;
 use crate::middleware::credentials::Tally;
 use crate::middleware::enforce::{Policy, default_enforce};
 
@@ -105,17 +106,8 @@ fn parse(
     let written: Written = cx.settings(section)?;
     let before = cx.problems.len();
     let upstream = cx.upstream(section, &written.upstream);
-    let mut report = |span: Span, message: String, hint: &str| {
-        let problem = Problem::error("E0002", span, message);
-        cx.problems.push(problem.hint(hint));
-    };
-    let path = written.path.get_ref();
-    let question = question(path, written.host.as_deref());
-    if question.is_none() {
-        let message = format!("`{path}` is not a path");
-        let span = section.at(written.path.span());
-        report(span, message, "write it like \"/verify\"");
-    }
+    let host = written.host.as_deref();
+    let question = asking::question(&written.path, host, "/verify", section, cx);
     let mut sent = Some(Vec::new());
     for field in written.request_headers.iter().flatten() {
         match (
@@ -128,7 +120,7 @@ fn parse(
             (None, _) => {
                 let message = format!("`{}` cannot be the name of a field", field.get_ref());
                 let hint = "names have letters, digits and `-`; \"*\" is every field";
-                report(section.at(field.span()), message, hint);
+                cx.refuse(section, field.span(), message, hint);
             }
         }
     }
@@ -151,30 +143,9 @@ fn parse(
     good.then(|| Box::new(settings) as Box<dyn Settings<Box<dyn Middleware>>>)
 }
 
-fn question(path: &str, host: Option<&str>) -> Option<RequestHead> {
-    let mut question = RequestHead::default();
-    question
-        .target
-        .parse(path.as_bytes())
-        .ok()
-        .filter(|()| path.starts_with('/'))?;
-    if let Some(host) = host {
-        question.headers.set(&name::HOST, host);
-    }
-    Some(question)
-}
-
 impl Settings<Box<dyn Middleware>> for ForwardAuthSettings {
     fn build(&self, cx: &mut BuildContext<'_>) -> Result<Box<dyn Middleware>, Box<Problem>> {
-        let upstream = &self.upstream;
-        let fetcher = cx.provided::<Fetcher>(upstream).ok_or_else(|| {
-            let message = format!("the upstream `{upstream}` could not be made");
-            Box::new(Problem::error("E0202", self.span.clone(), message))
-        })?;
-        let field = |text: &str| {
-            let name = HeaderName::from_bytes(text.as_bytes());
-            name.unwrap_or(name::FORWARDED)
-        };
+        let fetcher = asking::fetcher(&self.upstream, &self.span, cx)?;
         let asker = ForwardAuth(Arc::new(Asker {
             fetcher,
             question: self.question.clone(),
@@ -183,10 +154,6 @@ impl Settings<Box<dyn Middleware>> for ForwardAuthSettings {
             told: self.told.clone(),
             user: self.user.clone(),
             pass_on_error: self.on_error == OnError::Allow,
-            forwarded: Forwarded {
-                method: field("X-Forwarded-Method"),
-                uri: field("X-Forwarded-Uri"),
-            },
             tally: Tally::new(cx, "forward_auth"),
         }));
         Ok(Policy::new("forward_auth", self.enforce, cx).guard(asker))

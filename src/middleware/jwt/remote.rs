@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::keys::{Keys, Secrets};
 use crate::clock;
 use crate::exchange::{Fetched, Fetcher, WorkerLocals};
-use crate::http::{RequestHead, StatusCode, name};
+use crate::http::{RequestHead, StatusCode};
 use crate::middleware::current::Current;
 
 /// A key set at an upstream.
@@ -150,15 +150,4 @@ impl Store {
     fn note_try(&self, now: Instant) {
         *self.tried.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
-}
-
-/// The request for a key set.
-pub(super) fn request(path: &str, host: Option<&str>) -> Option<RequestHead> {
-    let mut request = RequestHead::default();
-    request.target.parse(path.as_bytes()).ok()?;
-    if let Some(host) = host {
-        request.headers.set(&name::HOST, host);
-    }
-    request.headers.set(&name::ACCEPT, "application/json");
-    Some(request)
 }

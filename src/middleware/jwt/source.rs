@@ -10,11 +10,11 @@ use toml::Spanned;
 
 use super::Source;
 use super::keys::{Keys, Secrets};
-use super::remote::{Remote, request};
+use super::remote::Remote;
 use super::settings::Check;
 use crate::build::{BuildContext, HumanDuration, Probe, Problem, Secret, Span};
-use crate::exchange::Fetcher;
-use crate::http::RequestHead;
+use crate::http::{RequestHead, name};
+use crate::middleware::asking;
 use crate::middleware::current::Current;
 use crate::middleware::watched::Watched;
 
@@ -160,19 +160,16 @@ impl Check<'_, '_, '_> {
     fn remote(&mut self, remote: &WrittenRemote) -> Option<KeySource> {
         let upstream = self.cx.upstream(self.section, &remote.upstream);
         self.good &= upstream.is_some();
-        let path = remote.path.get_ref();
         let span = self.section.at(remote.upstream.span());
-        let request = request(path, remote.host.as_deref());
-        let request = request.filter(|_| path.starts_with('/'));
-        if request.is_none() {
-            let span = self.section.at(remote.path.span());
-            let message = format!("`{path}` is not a path");
-            self.report(span, message, "write it like \"/.well-known/jwks.json\"");
-        }
+        let (host, like) = (remote.host.as_deref(), "/.well-known/jwks.json");
+        let request = asking::question(&remote.path, host, like, self.section, self.cx);
+        self.good &= request.is_some();
+        let mut request = request?;
+        request.headers.set(&name::ACCEPT, "application/json");
         Some(KeySource::Remote {
             upstream: upstream?,
             span,
-            request: Box::new(request?),
+            request: Box::new(request),
             refresh: remote.refresh.0,
             timeout: remote.timeout.0,
         })
@@ -201,10 +198,7 @@ impl KeySource {
                 refresh,
                 timeout,
             } => {
-                let fetcher = cx.provided::<Fetcher>(upstream).ok_or_else(|| {
-                    let message = format!("the upstream `{upstream}` could not be made");
-                    Box::new(Problem::error("E0202", span.clone(), message))
-                })?;
+                let fetcher = asking::fetcher(upstream, span, cx)?;
                 // Keys of one place are none of another's.
                 let host = request.authority();
                 let name = format!("{} {upstream} {host} {}", cx.name, request.target.raw());
