@@ -51,11 +51,8 @@ fn parse(
         let text = name.get_ref();
         if text.is_empty() || text.len() > NAME_BYTES_MAX || !text.chars().all(good) {
             let message = format!("`{text}` cannot be the name of a field of the log");
-            let span = section.at(name.span());
-            cx.problems.push(
-                Problem::error("E0002", span, message)
-                    .hint("names have letters, digits, `_`, `-` and `.`, 100 of them at most"),
-            );
+            let hint = "names have letters, digits, `_`, `-` and `.`, 100 of them at most";
+            cx.refuse(section, name.span(), message, hint);
         }
     }
     let good = cx.problems.len() == before;

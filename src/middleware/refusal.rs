@@ -17,6 +17,27 @@ pub(super) enum Empty {
     Deny,
 }
 
+/// The status that was written, or this one, of a refusal that holds for now: 429 or 503.
+pub(super) fn passing_status(
+    written: Option<&Spanned<StatusCode>>,
+    default: StatusCode,
+    section: &Section<'_>,
+    cx: &mut ParseContext<'_>,
+) -> StatusCode {
+    let Some(written) = written else {
+        return default;
+    };
+    let status = *written.get_ref();
+    if !matches!(status.code(), 429 | 503) {
+        let message = format!(
+            "{} does not tell a client to come back later",
+            status.code()
+        );
+        cx.refuse(section, written.span(), message, "write 429 or 503");
+    }
+    status
+}
+
 /// The status that was written, or this one.
 pub(super) fn status(
     written: Option<&Spanned<StatusCode>>,

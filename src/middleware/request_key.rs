@@ -10,7 +10,7 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 use smallvec::SmallVec;
 use toml::Spanned;
 
-use crate::build::{ParseContext, Problem, Section};
+use crate::build::{ParseContext, Section};
 use crate::exchange::Exchange;
 use crate::exchange::variable::{Moment, Variable};
 
@@ -162,10 +162,6 @@ impl Words {
         section: &Section<'_>,
         cx: &mut ParseContext<'_>,
     ) -> Vec<(String, Part)> {
-        let mut refuse = |place: Range<usize>, message: String, hint: &str| {
-            let problem = Problem::error("E0002", section.at(place), message);
-            cx.problems.push(problem.hint(hint));
-        };
         let words: Vec<(&str, Range<usize>)> = match self {
             Self::One(word) => vec![(word, place.clone())],
             Self::Several(words) => {
@@ -178,19 +174,19 @@ impl Words {
         if words.is_empty() || words.len() > PARTS_MAX {
             let message = format!("a key has 1 to {PARTS_MAX} parts");
             let hint = "leave `key` out, or write \"client_ip\" for the address of each client";
-            refuse(place, message, hint);
+            cx.refuse(section, place, message, hint);
         }
         let mut parts: Vec<(String, Part)> = Vec::new();
         for (word, place) in words {
             match Part::parse(word) {
                 Ok(part) if parts.iter().any(|(_, known)| *known == part) => {
                     let message = format!("`{word}` is in the key already");
-                    refuse(place, message, "each part stands in it once");
+                    cx.refuse(section, place, message, "each part stands in it once");
                 }
                 Ok(part) => parts.push((word.to_owned(), part)),
                 Err(hint) => {
                     let message = format!("`{word}` is no part of a key");
-                    refuse(place, message, &hint);
+                    cx.refuse(section, place, message, hint);
                 }
             }
         }

@@ -59,10 +59,13 @@ fn parse(
     let written: Written = cx.settings(section)?;
     let after = written.after.get_ref().0;
     if after.is_zero() {
-        let span = section.at(written.after.span());
-        let problem = Problem::error("E0002", span, "no exchange takes no time");
-        cx.problems
-            .push(problem.hint("leave the middleware out for exchanges without a limit"));
+        let hint = "leave the middleware out for exchanges without a limit";
+        cx.refuse(
+            section,
+            written.after.span(),
+            "no exchange takes no time",
+            hint,
+        );
         return None;
     }
     Some(Box::new(TimeoutSettings {

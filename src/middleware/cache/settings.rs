@@ -115,15 +115,12 @@ fn parse(
 ) -> Option<Box<dyn Settings<Box<dyn Middleware>>>> {
     let written: Written = cx.settings(section)?;
     let before = cx.problems.len();
-    let mut report = |range, message: &str, hint: &str| {
-        let problem = Problem::error("E0002", section.at(range), message);
-        cx.problems.push(problem.hint(hint));
-    };
     let size = written.size.as_ref().map_or(SIZE, |size| size.get_ref().0);
     if let Some(written) = &written.size
         && size < SIZE_MIN
     {
-        report(
+        cx.refuse(
+            section,
             written.span(),
             "a cache of this size keeps next to nothing",
             "give it \"64KiB\" at least; a page with its head takes some 10 KiB",
@@ -134,13 +131,15 @@ fn parse(
         Some(written) => {
             let entry_max = written.get_ref().0;
             if entry_max == 0 {
-                report(
+                cx.refuse(
+                    section,
                     written.span(),
                     "nothing is kept if no response may be larger than 0",
                     "write the size of the largest response that is worth keeping",
                 );
             } else if entry_max > size / ENTRIES_MIN {
-                report(
+                cx.refuse(
+                    section,
                     written.span(),
                     "one response could push all others out",
                     "give the cache a `size` of four times `max_entry` at least",

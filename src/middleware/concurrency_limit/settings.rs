@@ -16,6 +16,7 @@ use crate::build::{
 use crate::exchange::Middleware;
 use crate::http::StatusCode;
 use crate::middleware::enforce::{Policy, default_enforce};
+use crate::middleware::refusal;
 use crate::middleware::request_key::{Key, Missing, Words};
 
 /// Lets so many exchanges be in flight at a time.
@@ -126,10 +127,8 @@ fn parse(
         .queue
         .as_ref()
         .map_or(0, |queue| reading.number("queue", queue, 0));
-    let status = written.status.as_ref();
-    let status = status.map_or(StatusCode::SERVICE_UNAVAILABLE, |status| {
-        reading.status(status)
-    });
+    let default = StatusCode::SERVICE_UNAVAILABLE;
+    let status = refusal::passing_status(written.status.as_ref(), default, section, cx);
     let key = written.key.as_ref().map(|words| {
         let parts = words.get_ref().parts(words.span(), section, cx);
         Key::new(parts, written.missing)
@@ -153,8 +152,7 @@ struct Reading<'c, 's, 'p> {
 
 impl Reading<'_, '_, '_> {
     fn refuse(&mut self, place: Place<usize>, message: String, hint: &str) {
-        let problem = Problem::error("E0002", self.section.at(place), message);
-        self.cx.problems.push(problem.hint(hint));
+        self.cx.refuse(self.section, place, message, hint);
     }
 
     fn number(&mut self, key: &str, written: &Spanned<usize>, least: usize) -> usize {
@@ -194,20 +192,6 @@ impl Reading<'_, '_, '_> {
             }
         }
         Most::Found(range)
-    }
-
-    fn status(&mut self, written: &Spanned<StatusCode>) -> StatusCode {
-        let status = *written.get_ref();
-        let known = [
-            StatusCode::TOO_MANY_REQUESTS,
-            StatusCode::SERVICE_UNAVAILABLE,
-        ];
-        if !known.contains(&status) {
-            let code = status.code();
-            let message = format!("{code} does not tell a client to come back later");
-            self.refuse(written.span(), message, "write 429 or 503");
-        }
-        status
     }
 }
 

@@ -140,8 +140,7 @@ struct Check<'c, 's, 'p> {
 
 impl Check<'_, '_, '_> {
     fn report(&mut self, range: std::ops::Range<usize>, message: String, hint: &str) {
-        let problem = Problem::error("E0002", self.section.at(range), message);
-        self.cx.problems.push(problem.hint(hint));
+        self.cx.refuse(self.section, range, message, hint);
     }
 
     fn origins(&mut self, written: &Written, credentials: bool) -> Origins {

@@ -1,6 +1,5 @@
 //! What a `rate_limit` table may say.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -18,6 +17,7 @@ use crate::clock;
 use crate::exchange::Middleware;
 use crate::http::StatusCode;
 use crate::middleware::enforce::{Policy, default_enforce};
+use crate::middleware::refusal;
 use crate::middleware::request_key::{Key, Missing, Part, Words};
 
 /// Lets so many requests through in a time.
@@ -123,19 +123,20 @@ fn parse(
     // What can be read beside its mistakes may have others.
     let (written, _) = cx.settings_mended::<Written>(section, &[]);
     let written = written?;
-    let mut reading = Reading { section, cx };
-    let quota = reading.quota(&written);
+    let quota = quota(&written, section, cx);
     let parts = match &written.key {
-        Some(key) => key.get_ref().parts(key.span(), section, reading.cx),
+        Some(key) => key.get_ref().parts(key.span(), section, cx),
         None => vec![("client_ip".to_owned(), Part::ClientIp)],
     };
-    let status = reading.status(written.status.as_ref());
+    let default = StatusCode::TOO_MANY_REQUESTS;
+    let status = refusal::passing_status(written.status.as_ref(), default, section, cx);
     let keys_max = match &written.max_keys {
         None => KEYS_MAX,
         Some(number) if (1..=KEYS_MOST).contains(number.get_ref()) => *number.get_ref(),
         Some(number) => {
             let message = format!("`max_keys` must be between 1 and {KEYS_MOST}");
-            reading.refuse(number.span(), message, "each takes some 60 bytes of memory");
+            let hint = "each takes some 60 bytes of memory";
+            cx.refuse(section, number.span(), message, hint);
             KEYS_MAX
         }
     };
@@ -155,72 +156,39 @@ fn parse(
     })
 }
 
-struct Reading<'c, 's, 'p> {
-    section: &'c Section<'s>,
-    cx: &'c mut ParseContext<'p>,
-}
-
-impl Reading<'_, '_, '_> {
-    fn refuse(&mut self, range: Range<usize>, message: String, hint: &str) {
-        let problem = Problem::error("E0002", self.section.at(range), message);
-        self.cx.problems.push(problem.hint(hint));
+fn quota(written: &Written, section: &Section<'_>, cx: &mut ParseContext<'_>) -> Option<Quota> {
+    let rate = *written.rate.get_ref();
+    let burst = written
+        .burst
+        .as_ref()
+        .map_or(rate.count, |burst| *burst.get_ref());
+    let cost = written.cost.as_ref().map_or(1, |cost| *cost.get_ref());
+    if let Some(written) = &written.burst
+        && burst == 0
+    {
+        let message = "a bucket that holds nothing lets nothing pass";
+        let hint = "write 1 to let no two come at once";
+        cx.refuse(section, written.span(), message, hint);
+        return None;
     }
-
-    fn quota(&mut self, written: &Written) -> Option<Quota> {
-        let rate = *written.rate.get_ref();
-        let burst = written
+    if let Some(written) = &written.cost
+        && !(1..=burst).contains(&cost)
+    {
+        let message = format!("a request cannot cost {cost} of a bucket of {burst}");
+        let hint = "`cost` is between 1 and `burst`";
+        cx.refuse(section, written.span(), message, hint);
+        return None;
+    }
+    let quota = Quota::new(rate, burst, cost);
+    if quota.is_none() {
+        let span = written
             .burst
             .as_ref()
-            .map_or(rate.count, |burst| *burst.get_ref());
-        let cost = written.cost.as_ref().map_or(1, |cost| *cost.get_ref());
-        if let Some(written) = &written.burst
-            && burst == 0
-        {
-            let message = "a bucket that holds nothing lets nothing pass".to_owned();
-            self.refuse(
-                written.span(),
-                message,
-                "write 1 to let no two come at once",
-            );
-            return None;
-        }
-        if let Some(written) = &written.cost
-            && !(1..=burst).contains(&cost)
-        {
-            let message = format!("a request cannot cost {cost} of a bucket of {burst}");
-            self.refuse(written.span(), message, "`cost` is between 1 and `burst`");
-            return None;
-        }
-        let quota = Quota::new(rate, burst, cost);
-        if quota.is_none() {
-            let span = written
-                .burst
-                .as_ref()
-                .map_or_else(|| written.rate.span(), Spanned::span);
-            let message = format!("a bucket of {burst} would take more than ten years to fill");
-            self.refuse(span, message, "raise `rate`, or lower `burst`");
-        }
-        quota
+            .map_or_else(|| written.rate.span(), Spanned::span);
+        let message = format!("a bucket of {burst} would take more than ten years to fill");
+        cx.refuse(section, span, message, "raise `rate`, or lower `burst`");
     }
-
-    fn status(&mut self, written: Option<&Spanned<StatusCode>>) -> StatusCode {
-        let Some(written) = written else {
-            return StatusCode::TOO_MANY_REQUESTS;
-        };
-        let status = *written.get_ref();
-        let known = [
-            StatusCode::TOO_MANY_REQUESTS,
-            StatusCode::SERVICE_UNAVAILABLE,
-        ];
-        if !known.contains(&status) {
-            let message = format!(
-                "{} does not tell a client to come back later",
-                status.code()
-            );
-            self.refuse(written.span(), message, "write 429 or 503");
-        }
-        status
-    }
+    quota
 }
 
 impl Settings<Box<dyn Middleware>> for RateLimitSettings {
