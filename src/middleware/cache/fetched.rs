@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use super::Cache;
 use super::entry::{Head, Origin, Stored};
+use super::filler::Filler;
 use super::numbers::Answered;
 use super::passage::TAKEN;
 use super::pump::pump;
-use super::store::Filler;
 use crate::clock;
 use crate::exchange::{Body, Exchange, Response};
 use crate::http::cache::validation::confirms;

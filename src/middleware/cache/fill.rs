@@ -12,13 +12,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
 use super::entry::Head;
-use super::store::Charge;
 use crate::exchange::{BodyError, BodyStream, Why};
 
 /// What may wait for the slowest reader of a response that turned out too large to be kept.
@@ -206,6 +206,50 @@ impl State {
             self.charge.take(piece.len() as u64);
             self.gone = self.gone.saturating_add(1);
         }
+    }
+}
+
+/// Bytes of a response that is coming, counted with those of all others.
+#[derive(Debug)]
+pub(super) struct Charge {
+    total: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Charge {
+    /// Of a response of which nothing is here yet; `total` counts those of all.
+    pub(super) fn new(total: &Arc<AtomicU64>) -> Self {
+        Self {
+            total: Arc::clone(total),
+            bytes: 0,
+        }
+    }
+
+    /// Its own bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Those of all responses that are coming.
+    pub(super) fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.total.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn take(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.total.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.take(self.bytes);
     }
 }
 

@@ -17,6 +17,7 @@
 mod entry;
 mod fetched;
 mod fill;
+mod filler;
 mod key;
 mod numbers;
 mod passage;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::entry::Stored;
 use super::fetched::Fetched;
+use super::filler::Filler;
 use super::key;
 use super::numbers::Answered;
-use super::store::{Begun, Filler};
+use super::store::Begun;
 use super::{Cache, is_authorized};
 use crate::clock;
 use crate::exchange::{Exchange, Flow, Response};

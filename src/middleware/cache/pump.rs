@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::Cache;
 use super::entry::{Head, Stored};
-use super::store::Filler;
+use super::filler::Filler;
 use crate::exchange::BodyStream;
 
 /// How much is carried before others on this worker have their turn.

@@ -11,7 +11,8 @@ use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use super::entry::Stored;
-use super::fill::{Fill, Stage};
+use super::fill::{Charge, Fill, Stage};
+use super::filler::Filler;
 use crate::http::RequestHead;
 
 /// Responses to one URL that differ by what the request said: more than a site has languages, and
@@ -141,7 +142,7 @@ impl Store {
             return Begun::Join(Arc::clone(fill));
         }
         let filler = self.filler(url, true);
-        fills.insert(url.into(), Arc::clone(&filler.fill));
+        fills.insert(url.into(), Arc::clone(filler.fill()));
         Begun::Lead(filler)
     }
 
@@ -151,21 +152,13 @@ impl Store {
     }
 
     fn filler(self: &Arc<Self>, url: &[u8], listed: bool) -> Filler {
-        let charge = Charge {
-            total: Arc::clone(&self.filling),
-            bytes: 0,
-        };
-        Filler {
-            store: Arc::clone(self),
-            url: url.into(),
-            fill: Fill::new(charge),
-            listed,
-        }
+        let fill = Fill::new(Charge::new(&self.filling));
+        Filler::new(self, url, fill, listed)
     }
 
     /// Keeps a response, in place of those that answered the same requests; not if it was dropped
     /// while it came.
-    fn keep(&self, url: &[u8], fill: &Fill, stored: Stored) -> u64 {
+    pub(super) fn keep(&self, url: &[u8], fill: &Fill, stored: Stored) -> u64 {
         let lock = self.fills(url);
         if fill.is_doomed() {
             return 0;
@@ -284,115 +277,23 @@ impl Store {
         now.cast_signed().saturating_sub(before.cast_signed())
     }
 
+    /// Has nobody join this any more.
+    pub(super) fn unlist(&self, url: &[u8], fill: &Arc<Fill>) {
+        let mut fills = self.fills(url);
+        // Another one may stand there, begun after this one was dropped.
+        if fills
+            .get(url)
+            .is_some_and(|listed| Arc::ptr_eq(listed, fill))
+        {
+            fills.remove(url);
+        }
+    }
+
     fn fills(&self, url: &[u8]) -> MutexGuard<'_, Fills> {
         let hash = usize::try_from(self.hasher.hash_one(url) % SHARDS as u64).unwrap_or(0);
         self.fills[hash]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One who fetches for all. Dropped before it is settled, it has failed.
-#[derive(Debug)]
-pub(super) struct Filler {
-    store: Arc<Store>,
-    url: Url,
-    fill: Arc<Fill>,
-    listed: bool,
-}
-
-impl Filler {
-    pub(super) fn fill(&self) -> &Arc<Fill> {
-        &self.fill
-    }
-
-    /// The URL it is for.
-    pub(super) fn url(&self) -> &[u8] {
-        &self.url
-    }
-
-    /// It has come: the store keeps it, and who waits finds it there.
-    pub(super) fn keep(self, stored: Stored) -> Changed {
-        let evicted = self.store.keep(&self.url, &self.fill, stored);
-        self.fill.settle(Stage::Kept);
-        Changed {
-            evicted,
-            grown: self.store.grown(),
-        }
-    }
-
-    /// It may not be kept: who waits asks for itself, and so does who comes in a while.
-    pub(super) fn refuse(self, now: Instant) -> Changed {
-        let evicted = self.store.refuse(&self.url, now);
-        self.refuse_this();
-        Changed { evicted, grown: 0 }
-    }
-
-    /// Another one has it already.
-    pub(super) fn have(self) {
-        self.fill.settle(Stage::Kept);
-    }
-
-    /// This answer may not be kept, which says nothing of others.
-    pub(super) fn refuse_this(self) {
-        self.fill.settle(Stage::Refused);
-    }
-
-    /// Nobody can join any more: it will not be kept.
-    pub(super) fn unlist(&mut self) {
-        if !std::mem::take(&mut self.listed) {
-            return;
-        }
-        let mut fills = self.store.fills(&self.url);
-        // Another one may stand there, begun after this one was dropped.
-        if let Some(listed) = fills.get(&self.url)
-            && Arc::ptr_eq(listed, &self.fill)
-        {
-            fills.remove(&self.url);
-        }
-    }
-}
-
-impl Drop for Filler {
-    fn drop(&mut self) {
-        self.fill.settle(Stage::Failed);
-        self.unlist();
-    }
-}
-
-/// Bytes of a response that is coming, counted with those of all others.
-#[derive(Debug)]
-pub(super) struct Charge {
-    total: Arc<AtomicU64>,
-    bytes: u64,
-}
-
-impl Charge {
-    /// Its own bytes.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Those of all responses that are coming.
-    pub(super) fn total(&self) -> u64 {
-        self.total.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn add(&mut self, bytes: u64) {
-        self.bytes = self.bytes.saturating_add(bytes);
-        self.total.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn take(&mut self, bytes: u64) {
-        let bytes = bytes.min(self.bytes);
-        self.bytes = self.bytes.saturating_sub(bytes);
-        self.total.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.take(self.bytes);
     }
 }
 

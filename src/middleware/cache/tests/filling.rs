@@ -8,7 +8,8 @@ use bytes::Bytes;
 use super::stored;
 use crate::exchange::{BodyStream, Why};
 use crate::middleware::cache::fill::{Fill, FillReader, Stage};
-use crate::middleware::cache::store::{Begun, Filler, Store};
+use crate::middleware::cache::filler::Filler;
+use crate::middleware::cache::store::{Begun, Store};
 
 fn filler() -> (Arc<Store>, Filler) {
     let store = Arc::new(Store::new(1 << 20, 1 << 14));
