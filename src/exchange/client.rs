@@ -12,7 +12,7 @@ use crate::http::{Headers, name};
 /// that is no trusted proxy is the client. What stands left of it anyone could have written.
 /// `Forwarded` (RFC 7239) is preferred where both are there.
 pub fn client_ip(peer: IpAddr, headers: &Headers, trusted: &[IpNet]) -> IpAddr {
-    if !is_trusted(peer, trusted) {
+    if !is_within(peer, trusted) {
         return peer;
     }
     let forwarded: Vec<&[u8]> = headers.list(&name::FORWARDED).collect();
@@ -29,17 +29,17 @@ pub fn client_ip(peer: IpAddr, headers: &Headers, trusted: &[IpNet]) -> IpAddr {
         // An obfuscated or broken hop hides all that is left of it.
         let Some(ip) = hop else { break };
         client = ip;
-        if !is_trusted(ip, trusted) {
+        if !is_within(ip, trusted) {
             break;
         }
     }
     client
 }
 
-/// Whether this address is one of the trusted proxies.
-pub fn is_trusted(ip: IpAddr, trusted: &[IpNet]) -> bool {
+/// Whether one of these networks holds this address.
+pub fn is_within(ip: IpAddr, networks: &[IpNet]) -> bool {
     let ip = ip.to_canonical();
-    trusted.iter().any(|net| net.contains(&ip))
+    networks.iter().any(|net| net.contains(&ip))
 }
 
 /// Whether the nearest proxy was asked by `https`. To be believed of trusted peers only.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 use tracing::info;
@@ -17,6 +18,7 @@ use crate::build::{
     BuildContext, HumanDuration, Kind, Network, ParseContext, Probe, Problem, Section, Settings,
     Span, keys,
 };
+use crate::exchange::client::is_within;
 use crate::exchange::{Exchange, Flow, Middleware, Response, Why};
 use crate::http::accept::prefers_html;
 use crate::http::{StatusCode, name};
@@ -103,7 +105,7 @@ struct Maintenance {
     /// In seconds.
     retry_after: Box<str>,
     status: StatusCode,
-    allow: Box<[Network]>,
+    allow: Box<[IpNet]>,
     allow_paths: Paths,
     page: Option<Bytes>,
     refused: Count,
@@ -144,8 +146,7 @@ impl Middleware for Maintenance {
 
 impl Maintenance {
     fn comes_through(&self, client: IpAddr, path: &[u8]) -> bool {
-        let client = client.to_canonical();
-        self.allow.iter().any(|net| net.0.contains(&client)) || self.allow_paths.contain(path)
+        is_within(client, &self.allow) || self.allow_paths.contain(path)
     }
 }
 
@@ -218,7 +219,7 @@ impl Settings<Box<dyn Middleware>> for MaintenanceSettings {
             always: self.on,
             retry_after: self.retry_after.to_string().into(),
             status: self.status,
-            allow: self.allow.clone().into(),
+            allow: self.allow.iter().map(|network| network.0).collect(),
             allow_paths: self.allow_paths.clone(),
             page,
             refused: cx.carry_over.metrics.count(

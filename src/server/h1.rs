@@ -16,7 +16,7 @@ use super::h1_write::{self, Sent};
 use super::snapshot::Snapshot;
 use super::worker::Phase;
 use crate::clock;
-use crate::exchange::client::{client_ip, is_trusted};
+use crate::exchange::client::{client_ip, is_within};
 use crate::exchange::{BodyStream, Exchange, Inform, Outcome, Response, Why};
 use crate::generation::Limits;
 use crate::http::h1::state::{DRAINED_MAX, Event, State, Unread, is_persistent};
@@ -104,7 +104,7 @@ async fn exchange(
     let trusted = &snapshot.generation.trusted_proxies;
     let mut x = Exchange::new(head, &connection.info, &connection.worker.locals, started);
     x.client_ip = client_ip(peer, &x.request.headers, trusted);
-    x.trusted_peer = is_trusted(peer, trusted);
+    x.trusted_peer = is_within(peer, trusted);
     x.body_limit = body.as_ref().map(RequestBody::limit);
     x.body = body.map(|body| Box::new(body) as Box<dyn BodyStream>);
     x.generation = snapshot.generation.id;

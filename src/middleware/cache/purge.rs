@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::Cache;
 use super::entry::tags;
 use super::key;
-use crate::exchange::client::is_trusted;
+use crate::exchange::client::is_within;
 use crate::exchange::{Exchange, Flow, PoolFull, Response, Resume, Why};
 use crate::http::{Method, RequestHead, StatusCode};
 
@@ -51,7 +51,7 @@ impl Purge {
     /// Answers a request to purge: how many URLs were dropped. Looking through all of the store
     /// is the blocking pool's: no worker is held by it.
     pub(super) fn answer(&self, cache: &Arc<Cache>, x: &Exchange<'_>) -> Flow {
-        if !is_trusted(x.client_ip, &self.from) {
+        if !is_within(x.client_ip, &self.from) {
             return Flow::Respond(Response::error(StatusCode::FORBIDDEN, Why::Refused));
         }
         let (cache, worker) = (Arc::clone(cache), x.locals.worker);

@@ -19,7 +19,7 @@ use self::fields::Fields;
 use self::gcra::{Quota, Verdict};
 use super::request_key::{self, Key};
 use crate::clock;
-use crate::exchange::client::is_trusted;
+use crate::exchange::client::is_within;
 use crate::exchange::{Exchange, Flow, Middleware, Response, Why};
 use crate::http::StatusCode;
 use crate::telemetry::{Count, Gauge};
@@ -56,7 +56,7 @@ enum Scope {
 
 impl Middleware for RateLimit {
     fn on_request(&self, x: &mut Exchange<'_>) -> Flow {
-        if !self.exempt.is_empty() && is_trusted(x.client_ip, &self.exempt) {
+        if is_within(x.client_ip, &self.exempt) {
             return Flow::Continue;
         }
         let scope = match self.scope {
