@@ -62,6 +62,17 @@ impl Headers {
         }
     }
 
+    /// A copy that takes so many more fields, in so many more bytes, without growing.
+    #[must_use]
+    pub fn clone_with_room(&self, fields: usize, bytes: usize) -> Self {
+        let (fields, bytes) = (self.fields.len() + fields, self.bytes.len() + bytes);
+        let mut copy = Self::with_capacity(fields, bytes);
+        copy.bytes.extend_from_slice(&self.bytes);
+        copy.fields.extend_from_slice(&self.fields);
+        copy.known = self.known;
+        copy
+    }
+
     /// How many field lines there are.
     pub fn len(&self) -> usize {
         self.fields.len()

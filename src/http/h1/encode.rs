@@ -42,8 +42,6 @@ pub struct HeadOptions<'a> {
 
 /// The fields that need a decision; without them all are written in one piece.
 const DECIDED: NameSet = NameSet::of(&[
-    &name::DATE,
-    &name::SERVER,
     &name::UPGRADE,
     &name::CONNECTION,
     &name::KEEP_ALIVE,
@@ -60,25 +58,20 @@ pub fn write_response_head(
     options: &HeadOptions<'_>,
 ) {
     write_status_line(out, status);
-    let (mut dated, mut named) = (false, false);
     if let Some(lines) = headers.lines_without(DECIDED) {
         out.extend_from_slice(lines);
     } else {
         for (name, value) in headers.iter() {
-            match name.len() {
-                4 if name.eq_ignore_ascii_case(b"date") => dated = true,
-                6 if name.eq_ignore_ascii_case(b"server") => named = true,
-                _ if is_ours(name, options.connection) => continue,
-                _ => {}
+            if !is_ours(name, options.connection) {
+                write_field(out, name, value);
             }
-            write_field(out, name, value);
         }
     }
-    if !dated {
+    if !headers.contains(&name::DATE) {
         write_field(out, b"Date", options.date);
     }
     if let Some(server) = options.server
-        && !named
+        && !headers.contains(&name::SERVER)
     {
         write_field(out, b"Server", server.as_bytes());
     }

@@ -23,6 +23,10 @@ use super::ranges;
 /// up.
 const OVERHEAD: u64 = 1024;
 
+/// What is told beside what is stored: `Age` and `Cache-Status`, and room for their usual lines.
+const TOLD_FIELDS: usize = 2;
+const TOLD_BYTES: usize = 96;
+
 /// What is known of a response once its head is here.
 #[derive(Debug)]
 pub(super) struct Head {
@@ -209,7 +213,7 @@ impl Head {
             }
         }
         let mut response = Response::new(self.status);
-        response.headers = self.headers.clone();
+        response.headers = self.headers.clone_with_room(TOLD_FIELDS, TOLD_BYTES);
         response.body = body;
         self.aged(response)
     }
@@ -274,14 +278,19 @@ impl Stored {
 /// The fields that are kept: without those that are about this one passage, and those that are
 /// for caches alone. With a date, which every stored response has (RFC 9110 §6.6.1).
 fn lasting(headers: &Headers, received: u64) -> Headers {
-    let mut lasting = headers.clone();
-    for field in [
+    const PASSING: [HeaderName; 4] = [
         name::AGE,
         name::CACHE_STATUS,
         name::CACHE_TAG,
         name::SURROGATE_KEY,
-    ] {
-        lasting.remove(&field);
+    ];
+    // Written anew, not edited: so every hit sends the lines as they stand, in one piece.
+    let mut lasting = Headers::new();
+    for (field, value) in headers.iter() {
+        let is = |name: &HeaderName| field.eq_ignore_ascii_case(name.as_str().as_bytes());
+        if !PASSING.iter().any(is) {
+            lasting.append_parsed(field, value);
+        }
     }
     if !lasting.contains(&name::DATE) {
         lasting.append(&name::DATE, date::imf_fixdate(received));
