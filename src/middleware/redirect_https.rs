@@ -120,23 +120,14 @@ impl Settings<Box<dyn Middleware>> for RedirectHttps {
 mod tests {
     use super::*;
     use crate::exchange::testing::TestRequest;
-    use crate::http::name;
-    use crate::middleware::tests::{build, problems};
+    use crate::middleware::tests::{build, problems, redirect};
 
     /// Status and location, or nothing if the request goes on.
     fn sent(settings: &str, request: &mut TestRequest) -> String {
-        match build(&KIND, settings).on_request(&mut request.exchange()) {
-            Flow::Respond(response) => {
-                let location = response.headers.get_str(&name::LOCATION);
-                format!(
-                    "{} {}",
-                    response.status.code(),
-                    location.unwrap_or_default()
-                )
-            }
-            Flow::Continue => String::new(),
-            Flow::Wait(_) => panic!("it waits for nobody"),
-        }
+        let sent = redirect(&KIND, settings, request);
+        sent.map_or_else(String::new, |(status, location)| {
+            format!("{status} {location}")
+        })
     }
 
     #[track_caller]

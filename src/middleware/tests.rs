@@ -9,8 +9,9 @@ use bytes::Bytes;
 use super::*;
 use crate::build::key::wrong_keys;
 use crate::build::{BuildContext, CarryOver, ParseContext, Problem, Section};
-use crate::exchange::{Fetch, Fetcher, LocalBoxFuture, Response, Why, WorkerLocals};
-use crate::http::RequestHead;
+use crate::exchange::testing::TestRequest;
+use crate::exchange::{Fetch, Fetcher, Flow, LocalBoxFuture, Response, Why, WorkerLocals};
+use crate::http::{RequestHead, name};
 
 /// The upstream `backend` of examples, which nobody can reach.
 #[derive(Debug)]
@@ -65,6 +66,24 @@ pub(super) fn problems(kind: &Kind<Box<dyn Middleware>>, text: &str) -> Vec<Stri
     assert!(cx.problems.iter().all(|problem| problem.hint.is_some()));
     let problems = cx.problems.into_iter();
     problems.map(|problem| problem.message).collect()
+}
+
+/// The status of what a request is answered with, and where it is sent; `None` if it goes on.
+#[track_caller]
+pub(super) fn redirect(
+    kind: &Kind<Box<dyn Middleware>>,
+    settings: &str,
+    request: &mut TestRequest,
+) -> Option<(u16, String)> {
+    match build(kind, settings).on_request(&mut request.exchange()) {
+        Flow::Respond(response) => {
+            let location = response.headers.get_str(&name::LOCATION);
+            let location = location.unwrap_or_default().to_owned();
+            Some((response.status.code(), location))
+        }
+        Flow::Continue => None,
+        Flow::Wait(_) => panic!("it waits for nobody"),
+    }
 }
 
 #[test]

@@ -111,22 +111,15 @@ impl Settings<Box<dyn Middleware>> for TrailingSlash {
 mod tests {
     use super::*;
     use crate::exchange::testing::TestRequest;
-    use crate::http::name;
-    use crate::middleware::tests::{build, problems};
+    use crate::middleware::tests::{problems, redirect};
 
     /// Where a path is sent; nothing if it is right.
     #[track_caller]
     fn check(settings: &str, target: &str, expected: &str) {
         let mut request = TestRequest::get(target);
-        let location = match build(&KIND, settings).on_request(&mut request.exchange()) {
-            Flow::Respond(response) => {
-                assert_eq!(response.status.code(), 308);
-                response.headers.get_str(&name::LOCATION).map(str::to_owned)
-            }
-            Flow::Continue => None,
-            Flow::Wait(_) => panic!("it waits for nobody"),
-        };
-        assert_eq!(location.unwrap_or_default(), expected, "{target}");
+        let sent = redirect(&KIND, settings, &mut request);
+        let expected = (!expected.is_empty()).then(|| (308, expected.to_owned()));
+        assert_eq!(sent, expected, "{target}");
     }
 
     #[test]

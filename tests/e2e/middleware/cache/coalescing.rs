@@ -27,6 +27,18 @@ fn chunk(content: &str) -> String {
     format!("{:x}\r\n{content}\r\n", content.len())
 }
 
+/// A response of which a piece has come, who asked for it, and who joined.
+#[track_caller]
+fn reading(origin: &Upstream, daemon: &Daemon) -> ([Wire; 2], Peer) {
+    let mut first = ask(daemon);
+    let mut peer = asked(origin);
+    peer.send(format!("{HEAD}{}", chunk("one,")));
+    first.expect_head("HTTP/1.1 200 OK\r\n");
+    let mut second = ask(daemon);
+    second.expect_head("HTTP/1.1 200 OK\r\n");
+    ([first, second], peer)
+}
+
 #[test]
 fn who_asks_while_it_comes_reads_along() {
     let origin = Upstream::tcp();
@@ -139,12 +151,7 @@ fn who_may_not_share_neither_waits_nor_is_waited_for() {
 fn what_turns_out_too_large_comes_whole_to_all_and_is_not_kept() {
     let origin = Upstream::tcp();
     let daemon = cached(&origin, "max_entry = '32KiB'");
-    let mut first = ask(&daemon);
-    let mut peer = asked(&origin);
-    peer.send(format!("{HEAD}{}", chunk("one,")));
-    first.expect_head("HTTP/1.1 200 OK\r\n");
-    let mut second = ask(&daemon);
-    second.expect_head("HTTP/1.1 200 OK\r\n");
+    let ([mut first, mut second], mut peer) = reading(&origin, &daemon);
     let large = "x".repeat(400_000);
     peer.send(format!("{}0\r\n\r\n", chunk(&large)));
     for client in [&mut first, &mut second] {
@@ -160,12 +167,7 @@ fn what_turns_out_too_large_comes_whole_to_all_and_is_not_kept() {
 fn what_breaks_off_breaks_off_for_all_and_is_not_kept() {
     let origin = Upstream::tcp();
     let daemon = cached(&origin, "");
-    let mut first = ask(&daemon);
-    let mut peer = asked(&origin);
-    peer.send(format!("{HEAD}{}", chunk("one,")));
-    first.expect_head("HTTP/1.1 200 OK\r\n");
-    let mut second = ask(&daemon);
-    second.expect_head("HTTP/1.1 200 OK\r\n");
+    let ([mut first, mut second], peer) = reading(&origin, &daemon);
     peer.reset();
     for client in [&mut first, &mut second] {
         let rest = client.read_to_end();

@@ -2,11 +2,22 @@
 
 use super::{cached, config};
 use crate::support::daemon::Daemon;
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{Peer, Upstream};
 use crate::support::wire::Wire;
 
 const STALE: &str =
     "200 OK\r\nCache-Control: max-age=60, stale-while-revalidate=60\r\nAge: 70\r\nETag: \"a\"";
+
+/// Asks for the page, which the origin answers so for the first time.
+#[track_caller]
+fn fetched(origin: &Upstream, client: &mut Wire, head: &str, page: &str) -> Peer {
+    client.send("GET /page HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut peer = origin.accept();
+    peer.read_request_head();
+    peer.respond(head, page);
+    assert_eq!(client.read_response().text(), page);
+    peer
+}
 
 /// Asks until the answer is fresh.
 #[track_caller]
@@ -29,11 +40,7 @@ fn stale_answers_come_at_once_and_are_refreshed_behind() {
     let origin = Upstream::tcp();
     let daemon = cached(&origin, "");
     let mut client = daemon.connect("web");
-    client.send("GET /page HTTP/1.1\r\nHost: a\r\n\r\n");
-    let mut peer = origin.accept();
-    peer.read_request_head();
-    peer.respond(STALE, "old");
-    assert_eq!(client.read_response().text(), "old");
+    let mut peer = fetched(&origin, &mut client, STALE, "old");
     // The origin is asked, and does not answer yet: nobody waits for it.
     for _ in 0..3 {
         let response = client.get("/page");
@@ -53,11 +60,7 @@ fn a_refresh_brings_new_content_and_outlives_who_caused_it() {
     let origin = Upstream::tcp();
     let daemon = cached(&origin, "");
     let mut client = daemon.connect("web");
-    client.send("GET /page HTTP/1.1\r\nHost: a\r\n\r\n");
-    let mut peer = origin.accept();
-    peer.read_request_head();
-    peer.respond(STALE, "old");
-    assert_eq!(client.read_response().text(), "old");
+    let mut peer = fetched(&origin, &mut client, STALE, "old");
     client.send("HEAD /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     client.read_head();
     client.expect_closed();
@@ -76,11 +79,7 @@ fn a_refresh_that_fails_is_tried_again() {
     let origin = Upstream::tcp();
     let daemon = cached(&origin, "");
     let mut client = daemon.connect("web");
-    client.send("GET /page HTTP/1.1\r\nHost: a\r\n\r\n");
-    let mut peer = origin.accept();
-    peer.read_request_head();
-    peer.respond(STALE, "old");
-    assert_eq!(client.read_response().text(), "old");
+    let mut peer = fetched(&origin, &mut client, STALE, "old");
     assert_eq!(client.get("/page").text(), "old");
     peer.read_request_head();
     peer.respond("500 Broken", "broken");
@@ -101,7 +100,7 @@ fn a_refresh_that_fails_is_tried_again() {
 }
 
 /// Puts a page there; the origin answers it.
-fn put(client: &mut Wire, peer: &mut crate::support::upstream::Peer, target: &str, tags: &str) {
+fn put(client: &mut Wire, peer: &mut Peer, target: &str, tags: &str) {
     client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
     peer.read_request_head();
     peer.respond(
@@ -184,11 +183,8 @@ fn what_is_kept_outlives_a_reload_and_the_new_settings_hold() {
     let origin = Upstream::tcp();
     let mut daemon = cached(&origin, "");
     let mut client = daemon.connect("web");
-    client.send("GET /page HTTP/1.1\r\nHost: a\r\n\r\n");
-    let mut peer = origin.accept();
-    peer.read_request_head();
-    peer.respond("200 OK\r\nCache-Control: max-age=60", "kept");
-    assert_eq!(client.read_response().text(), "kept");
+    let head = "200 OK\r\nCache-Control: max-age=60";
+    let _peer = fetched(&origin, &mut client, head, "kept");
     daemon.write_config(&config(
         &origin,
         "purge_from = ['127.0.0.1']\nsize = '1MiB'",
