@@ -223,3 +223,41 @@ fn public_api_asks_for_a_token_and_takes_no_large_requests() {
         status.text()
     );
 }
+
+/// What a client is told once it has asked too often; it is refused after so many others.
+#[track_caller]
+fn until_refused(daemon: &Daemon, request: &str) -> (usize, Response) {
+    let deadline = deadline();
+    let mut passed = 0;
+    while left(deadline).is_some() {
+        let mut wire = daemon.connect("web");
+        wire.send(request);
+        let answer = wire.read_response();
+        if answer.status() == 429 {
+            return (passed, answer);
+        }
+        passed += 1;
+    }
+    panic!("it may ask for ever");
+}
+
+#[test]
+fn public_api_is_not_asked_too_often_by_user_or_by_address() {
+    let daemon = example("public-api").start();
+    // Too large for the API, which is never asked; each counts as a call of alice.
+    let call = format!(
+        "POST /v1/orders HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Content-Length: 65537\r\nExpect: 100-continue\r\n\r\n"
+    );
+    let (passed, refused) = until_refused(&daemon, &call);
+    assert!(passed >= 20, "{passed}");
+    assert_eq!(refused.field("X-RateLimit-Limit"), Some("20"));
+    assert!(refused.field("Retry-After").is_some());
+    // Who brings no token is asked for one, and told to wait in the end.
+    let visit = "GET /v1/orders HTTP/1.1\r\nHost: a\r\n\r\n";
+    let (passed, refused) = until_refused(&daemon, visit);
+    assert!(passed >= 50, "{passed}");
+    assert_eq!(refused.field("X-RateLimit-Limit"), Some("100"));
+    let mut wire = daemon.connect("web");
+    assert_eq!(ask(&mut wire, "/v1/status", "").status(), 200);
+}
