@@ -19,6 +19,8 @@ pub struct ParseContext<'a> {
     pub upstreams_used: HashSet<Arc<str>>,
     /// Strings into which a variable of the environment was put.
     pub substituted: &'a HashSet<Span>,
+    /// Those of them that were read as a number or a truth.
+    pub unquoted: HashSet<Span>,
     /// What the pattern of the route captures, while its handler is parsed; `None` where that is
     /// not known (middleware may serve several routes).
     pub captures: Option<Vec<Arc<str>>>,
@@ -36,6 +38,7 @@ impl Default for ParseContext<'_> {
             upstreams: &[],
             upstreams_used: HashSet::new(),
             substituted: &NONE,
+            unquoted: HashSet::new(),
             captures: None,
             problems: Vec::new(),
             #[cfg(test)]

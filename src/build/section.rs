@@ -1,6 +1,7 @@
 //! A TOML table that knows where it stood.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -9,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::Span;
+use super::settings::plain;
 
 /// A TOML table of a configuration, with the place of every key and value.
 #[derive(Clone)]
@@ -91,11 +93,36 @@ impl<'t> Section<'t> {
         Some((key.span(), value))
     }
 
-    /// What is written, without its places: to compare and to print.
-    pub fn written(&self) -> toml::Table {
-        let value = ValueDeserializer::from(self.table.clone());
+    /// What is written, without its places: to compare and to print. The strings at the places
+    /// of `unquoted` are the numbers and truths that they spell.
+    pub fn written(&self, unquoted: &HashSet<Span>) -> toml::Table {
+        let mut table = self.table.clone();
+        self.unquote(&mut table, unquoted);
+        let value = ValueDeserializer::from(table);
         // Only an integer beyond 64 bits cannot be had; no setting takes one.
         toml::Table::deserialize(value).unwrap_or_default()
+    }
+
+    fn unquote(&self, value: &mut Spanned<DeValue<'t>>, unquoted: &HashSet<Span>) {
+        let span = self.at(value.span());
+        match value.get_mut() {
+            DeValue::String(Cow::Borrowed(text)) if unquoted.contains(&span) => {
+                if let Some(plain) = plain(text) {
+                    *value = Spanned::new(span.range, plain);
+                }
+            }
+            DeValue::Array(items) => {
+                for item in items.iter_mut() {
+                    self.unquote(item, unquoted);
+                }
+            }
+            DeValue::Table(table) => {
+                for (_, value) in table.iter_mut() {
+                    self.unquote(value, unquoted);
+                }
+            }
+            _ => {}
+        }
     }
 }
 

@@ -59,6 +59,7 @@ impl ParseContext<'_> {
             table: section.value().clone(),
             removed: Vec::new(),
             stand_in: None,
+            unquoted: Vec::new(),
             problems: Vec::new(),
         };
         let mut settings = None;
@@ -76,6 +77,7 @@ impl ParseContext<'_> {
             }
         }
         let good = reading.problems.is_empty();
+        self.unquoted.extend(reading.unquoted.drain(..));
         self.problems.extend(reading.into_problems());
         (settings, good)
     }
@@ -90,6 +92,7 @@ struct Reading<'s, 't> {
     removed: Vec<(Range<usize>, String)>,
     /// The key that a stand-in was put in for last, its table, and which stand-in.
     stand_in: Option<(Range<usize>, String, usize)>,
+    unquoted: Vec<Span>,
     problems: Vec<Problem>,
 }
 
@@ -163,6 +166,7 @@ impl Reading<'_, '_> {
             return false;
         };
         *value = Spanned::new(span.range.clone(), plain);
+        self.unquoted.push(span.clone());
         true
     }
 
@@ -205,7 +209,7 @@ impl Reading<'_, '_> {
 }
 
 /// The number or truth that a text spells.
-fn plain(text: &str) -> Option<DeValue<'_>> {
+pub(super) fn plain(text: &str) -> Option<DeValue<'_>> {
     let value = DeValue::parse(text).ok()?.into_inner();
     matches!(
         value,

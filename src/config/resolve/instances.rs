@@ -153,7 +153,7 @@ impl Resolver<'_, '_> {
             name: name.into(),
             kind,
             settings: settings.into(),
-            written: section.written(),
+            written: section.written(&self.cx.unquoted),
             places: places(section),
             place: Place(named.at.clone()),
         })

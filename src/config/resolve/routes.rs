@@ -152,7 +152,7 @@ impl Resolver<'_, '_> {
             name: name.into(),
             kind,
             settings: settings.into(),
-            written: table.written(),
+            written: table.written(&self.cx.unquoted),
             places: places(&table),
             place: Place(at),
         })
