@@ -1,9 +1,11 @@
 //! `httpserverd reload`, `status`, `upgrade` and `stop`, which ask a daemon that runs.
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::support::daemon::Daemon;
+use crate::support::{deadline, left};
 
 const CONFIG: &str = r#"
 [server]
@@ -147,4 +149,53 @@ fn upgrade_and_stop_do_what_the_signals_do() {
     let gone = ask(&daemon, &["status"]);
     assert_eq!(gone.status.code(), Some(1));
     assert!(text(&gone.stderr).contains("is it running"), "{gone:?}");
+}
+
+/// Resident memory in KiB, and open descriptors.
+fn held(daemon: &Daemon) -> (u64, usize) {
+    let process = format!("/proc/{}", daemon.pid().as_raw_nonzero());
+    let status = fs::read_to_string(format!("{process}/status")).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let resident = resident.unwrap().trim().trim_end_matches(" kB");
+    let descriptors = fs::read_dir(format!("{process}/fd")).unwrap().count();
+    (resident.parse().unwrap(), descriptors)
+}
+
+#[test]
+fn two_hundred_reloads_of_which_every_third_is_broken_hold_nothing_back() {
+    let daemon = Daemon::start(CONFIG);
+    let mut kept = daemon.connect("web");
+    let turn = |round: u32| {
+        let body = format!("turn {round}");
+        let good = round % 3 != 0;
+        let broken = if good { "" } else { "no such key = 1" };
+        daemon.write_config(&(CONFIG.replace("first", &body) + broken));
+        let asked = ask(&daemon, &["reload"]);
+        assert_eq!(
+            asked.status.code(),
+            Some(if good { 0 } else { 78 }),
+            "{asked:?}"
+        );
+        good.then_some(body)
+    };
+    let mut before = (0, 0);
+    for round in 1..=200 {
+        if let Some(body) = turn(round) {
+            assert_eq!(kept.get("/").text(), body);
+        }
+        if round == 10 {
+            before = held(&daemon);
+        }
+    }
+    let after = held(&daemon);
+    assert!(
+        after.0 <= before.0 + 2048,
+        "KiB: {} after {}",
+        after.0,
+        before.0
+    );
+    let deadline = deadline();
+    while held(&daemon).1 > before.1 {
+        assert!(left(deadline).is_some(), "{after:?} after {before:?}");
+    }
 }
