@@ -167,7 +167,7 @@ fn two_hundred_reloads_of_which_every_third_is_broken_hold_nothing_back() {
     let mut kept = daemon.connect("web");
     let turn = |round: u32| {
         let body = format!("turn {round}");
-        let good = round % 3 != 0;
+        let good = !round.is_multiple_of(3);
         let broken = if good { "" } else { "no such key = 1" };
         daemon.write_config(&(CONFIG.replace("first", &body) + broken));
         let asked = ask(&daemon, &["reload"]);
