@@ -15,7 +15,7 @@ mod volume;
 mod websocket;
 
 use crate::support::daemon::Daemon;
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{Peer, Upstream};
 use crate::support::wire::Wire;
 
 /// A daemon that proxies `/` to these servers, with these lines in `[upstream.backend]`.
@@ -63,6 +63,15 @@ fn routes_with(servers: &[&Upstream], proxy: &str) -> Daemon {
 
 fn get(wire: &mut Wire, target: &str) {
     wire.send(format!("GET {target} HTTP/1.1\r\nHost: site\r\n\r\n"));
+}
+
+/// The upstream's connection serves the next request too.
+#[track_caller]
+fn expect_kept(client: &mut Wire, peer: &mut Peer) {
+    get(client, "/next");
+    assert!(peer.read_request().head.starts_with("GET /next "));
+    peer.respond("200 OK", "kept");
+    assert_eq!(client.read_response().text(), "kept");
 }
 
 /// What is said of a request to the upstream behind its own fields.

@@ -1,6 +1,6 @@
 //! What is said before the answer.
 
-use super::{get, proxy, proxy_with};
+use super::{expect_kept, get, proxy, proxy_with};
 use crate::support::upstream::Upstream;
 
 #[test]
@@ -72,10 +72,7 @@ fn content_is_asked_for_when_the_upstream_asks_for_it() {
     assert_eq!(peer.read_bytes(2), b"ab");
     peer.respond("200 OK", "x");
     assert_eq!(client.read_response().text(), "x");
-    get(&mut client, "/next");
-    assert!(peer.read_request().head.starts_with("GET /next "));
-    peer.respond("200 OK", "kept");
-    assert_eq!(client.read_response().text(), "kept");
+    expect_kept(&mut client, &mut peer);
 }
 
 #[test]

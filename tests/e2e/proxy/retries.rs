@@ -17,6 +17,14 @@ fn answer(peer: &mut Peer, status: &str, body: &str) {
     ));
 }
 
+/// Takes the next request, and breaks its connection off.
+#[track_caller]
+fn reset_next(upstream: &Upstream) {
+    let mut peer = upstream.accept();
+    peer.read_request();
+    peer.reset();
+}
+
 fn post(wire: &mut Wire, body: &str) {
     let length = body.len();
     wire.send(format!(
@@ -55,9 +63,7 @@ fn an_endpoint_alone_is_tried_again_and_only_so_often() {
     let mut client = daemon.connect("web");
     get(&mut client, "/");
     for _ in 0..3 {
-        let mut peer = upstream.accept();
-        peer.read_request();
-        peer.reset();
+        reset_next(&upstream);
     }
     assert_eq!(client.read_response().status(), 502);
     upstream.expect_no_connection();
@@ -154,15 +160,11 @@ fn retries_are_a_share_of_the_requests() {
     get(&mut client, "/");
     // The first, and the ten that are free.
     for _ in 0..11 {
-        let mut peer = upstream.accept();
-        peer.read_request();
-        peer.reset();
+        reset_next(&upstream);
     }
     assert_eq!(client.read_response().status(), 502);
     get(&mut client, "/");
-    let mut peer = upstream.accept();
-    peer.read_request();
-    peer.reset();
+    reset_next(&upstream);
     assert_eq!(client.read_response().status(), 502);
     upstream.expect_no_connection();
 }

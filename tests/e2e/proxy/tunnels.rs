@@ -1,6 +1,6 @@
 //! Connections that leave HTTP.
 
-use super::{get, proxy, proxy_with};
+use super::{expect_kept, get, proxy, proxy_with};
 use crate::support::upstream::Upstream;
 
 const ASKED: &str = "GET /chat HTTP/1.1\r\nHost: site\r\nConnection: keep-alive, Upgrade\r\n\
@@ -75,10 +75,7 @@ fn a_refused_switch_is_an_answer_like_any_other() {
     peer.read_request_head();
     peer.respond("403 Forbidden", "no");
     assert_eq!(client.read_response().text(), "no");
-    get(&mut client, "/next");
-    assert!(peer.read_request().head.starts_with("GET /next "));
-    peer.respond("200 OK", "kept");
-    assert_eq!(client.read_response().text(), "kept");
+    expect_kept(&mut client, &mut peer);
 }
 
 #[test]
