@@ -26,49 +26,51 @@ type OfWorker = (
 );
 
 const OF_WORKERS: [OfWorker; 7] = [
-    (
+    counter(
         "httpserverd_connections_accepted_total",
         "Connections accepted.",
-        Shape::Counter,
-        |counters| &counters.connections_accepted,
+        |own| &own.connections_accepted,
     ),
     (
         "httpserverd_connections_open",
         "Connections open now.",
         Shape::Gauge,
-        |counters| &counters.connections_open,
+        |own| &own.connections_open,
     ),
-    (
+    counter(
         "httpserverd_connections_refused_total",
         "Connections refused because there were too many.",
-        Shape::Counter,
-        |counters| &counters.connections_refused,
+        |own| &own.connections_refused,
     ),
-    (
+    counter(
         "httpserverd_exchanges_begun_total",
         "Requests that something began to answer.",
-        Shape::Counter,
-        |counters| &counters.exchanges_begun,
+        |own| &own.exchanges_begun,
     ),
-    (
+    counter(
         "httpserverd_exchanges_ended_total",
         "Exchanges that ended, in whatever way.",
-        Shape::Counter,
-        |counters| &counters.exchanges_ended,
+        |own| &own.exchanges_ended,
     ),
-    (
+    counter(
         "httpserverd_panics_total",
         "Exchanges whose handler or middleware panicked.",
-        Shape::Counter,
-        |counters| &counters.panics,
+        |own| &own.panics,
     ),
-    (
+    counter(
         "httpserverd_requests_refused_total",
         "Requests refused before they were routed.",
-        Shape::Counter,
-        |counters| &counters.requests_refused,
+        |own| &own.requests_refused,
     ),
 ];
+
+const fn counter(
+    name: &'static str,
+    help: &'static str,
+    of: fn(&WorkerCounters) -> &Counter,
+) -> OfWorker {
+    (name, help, Shape::Counter, of)
+}
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
