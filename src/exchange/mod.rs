@@ -202,8 +202,8 @@ impl ConnectionInfo {
 pub struct UpstreamTrail {
     /// The name of the upstream. Counted within the worker, as the endpoint's is.
     pub upstream: Rc<str>,
-    /// The endpoint of the last try.
-    pub endpoint: Rc<str>,
+    /// The endpoint of the last try; `None` as long as there was none.
+    pub endpoint: Option<Rc<str>>,
     /// How often an endpoint was tried.
     pub tries: u32,
     /// From the start of the exchange to the connection being ready.
@@ -214,6 +214,22 @@ pub struct UpstreamTrail {
     pub status: Option<u16>,
     /// The tries that came to nothing, in order; as many as the route allows.
     pub failures: Vec<FailedTry>,
+}
+
+impl UpstreamTrail {
+    /// Nothing has happened yet.
+    pub fn new(upstream: &Rc<str>) -> Self {
+        // Not from the default, which makes a name of its own.
+        Self {
+            upstream: Rc::clone(upstream),
+            endpoint: None,
+            tries: 0,
+            connected: None,
+            first_byte: None,
+            status: None,
+            failures: Vec::new(),
+        }
+    }
 }
 
 /// A try that came to nothing.

@@ -176,7 +176,7 @@ fn check_log(template: &str, expected: &str) {
     let mut x = request.exchange();
     x.upstream = Some(Box::new(UpstreamTrail {
         upstream: "backend".into(),
-        endpoint: "127.0.0.1:9".into(),
+        endpoint: Some("127.0.0.1:9".into()),
         tries: 2,
         connected: None,
         first_byte: Some(Duration::from_micros(1_500)),

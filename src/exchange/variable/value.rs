@@ -106,7 +106,10 @@ impl Variable {
             }
             Self::ResponseStatus => count(outcome.status.map(StatusCode::code), write),
             Self::ResponseWhy => give(outcome.why.map(|why| why.as_str().as_bytes()), write),
-            Self::UpstreamEndpoint => give(upstream.map(|trail| trail.endpoint.as_bytes()), write),
+            Self::UpstreamEndpoint => {
+                let endpoint = upstream.and_then(|trail| trail.endpoint.as_deref());
+                give(endpoint.map(str::as_bytes), write);
+            }
             Self::UpstreamName => give(upstream.map(|trail| trail.upstream.as_bytes()), write),
             Self::UpstreamStatus => count(upstream.and_then(|trail| trail.status), write),
             Self::UpstreamTries => count(upstream.map(|trail| trail.tries), write),

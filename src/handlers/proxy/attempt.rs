@@ -11,7 +11,6 @@ use super::incoming::Incoming;
 use super::lease::Witness;
 use super::outgoing::Outgoing;
 use super::pool::Pool;
-use super::upstream::Timeouts;
 use super::view::{Affinity, EndpointView, Refused, View};
 use crate::clock;
 use crate::exchange::{Deadlines, Inform, UpstreamTrail, Why};
@@ -22,7 +21,6 @@ pub(super) struct Sending<'s> {
     pub(super) view: &'s Rc<View>,
     pub(super) pool: &'s Rc<Pool>,
     pub(super) deadlines: &'s Rc<Deadlines>,
-    pub(super) timeouts: Timeouts,
     /// How long one try may take to the head of its answer.
     pub(super) per_try: Option<Duration>,
     pub(super) affinity: Affinity,
@@ -47,9 +45,7 @@ pub(super) struct Attempted {
     pub(super) endpoint: Option<Rc<EndpointView>>,
     pub(super) began: Instant,
     /// The answer's head has come, or why not.
-    pub(super) outcome: Result<Call, Failure>,
-    /// The request, to be sent again; not if its time was up, or it was answered.
-    pub(super) outgoing: Option<Outgoing>,
+    pub(super) outcome: Result<Box<Call>, Failure>,
 }
 
 /// Why a try came to nothing.
@@ -65,19 +61,14 @@ pub(super) enum Failure {
     Client(Why),
 }
 
-/// What is left of a call that failed.
-struct Left {
-    error: CallError,
-    outgoing: Outgoing,
-}
-
 impl Sending<'_> {
-    /// Tries the endpoint whose turn it is, among those not yet tried.
+    /// Tries the endpoint whose turn it is, among those not yet tried. What was sent of
+    /// `outgoing` tells whether it can be sent again.
     pub(super) async fn attempt(
         &self,
         trail: &Trail<'_>,
         tried: &[EndpointId],
-        outgoing: Outgoing,
+        outgoing: &mut Outgoing,
     ) -> Attempted {
         match self.per_try {
             None => {
@@ -94,7 +85,7 @@ impl Sending<'_> {
         per_try: Duration,
         trail: &Trail<'_>,
         tried: &[EndpointId],
-        outgoing: Outgoing,
+        outgoing: &mut Outgoing,
     ) -> Attempted {
         let began = clock::now();
         let deadline = self.deadlines.register();
@@ -113,9 +104,8 @@ impl Sending<'_> {
                 began,
                 outcome: Err(Failure::Failed {
                     error: CallError::Upstream(why),
-                    unsent: false,
+                    unsent: outgoing.is_unsent(),
                 }),
-                outgoing: None,
             }
         })
     }
@@ -124,19 +114,18 @@ impl Sending<'_> {
         &self,
         trail: &Trail<'_>,
         tried: &[EndpointId],
-        mut outgoing: Outgoing,
+        outgoing: &mut Outgoing,
         trying: &mut Option<Witness>,
     ) -> Attempted {
         let began = clock::now();
         let repeatable = self.idempotent && !outgoing.has_body();
-        let unconnected = |refused: Refused, outgoing| Attempted {
+        let unconnected = |refused: Refused| Attempted {
             outcome: Err(match refused.endpoint {
                 Some(_) => Failure::Refused(refused.why),
                 None => Failure::Unavailable(refused.why),
             }),
             endpoint: refused.endpoint,
             began,
-            outgoing: Some(outgoing),
         };
         let mut connection = match self.view.lease(&self.affinity, tried, repeatable).await {
             Ok(connection) => connection,
@@ -144,13 +133,13 @@ impl Sending<'_> {
                 if let Some(endpoint) = &error.endpoint {
                     note(trail, &endpoint.name);
                 }
-                return unconnected(error, outgoing);
+                return unconnected(error);
             }
         };
         if self.fresh && connection.reused {
             connection = match connection.renew().await {
                 Ok(renewed) => renewed,
-                Err(error) => return unconnected(error, outgoing),
+                Err(error) => return unconnected(error),
             };
         }
         let endpoint = Rc::clone(&connection.lease.endpoint);
@@ -162,97 +151,71 @@ impl Sending<'_> {
         loop {
             let connected = clock::now().saturating_duration_since(self.started);
             trail.borrow_mut().connected = Some(connected);
-            let reused = connection.reused;
-            let mut call = self.call(connection, outgoing);
-            let result = call.answer(&self.timeouts, self.inform).await;
-            if reused && self.is_stale(&call, result) {
-                let (ended, left) = self.take_back(call);
-                outgoing = left;
-                connection = match ended.renew().await {
+            outgoing.address(connection.lease.authority());
+            // Boxed: it is handed on until the answer is a response.
+            let incoming = Incoming::new(self.pool.buffers.take());
+            let mut call = Box::new(Call::new(connection, incoming));
+            let timeouts = &self.view.timeouts;
+            let result = call.answer(outgoing, timeouts, self.inform).await;
+            if self.is_stale(&call, outgoing, result) {
+                outgoing.rewind();
+                connection = match self.dismiss(*call).renew().await {
                     Ok(renewed) => renewed,
-                    Err(error) => return unconnected(error, outgoing),
+                    Err(error) => return unconnected(error),
                 };
                 continue;
             }
-            let (outcome, outgoing) = match result {
-                Ok(()) => (Ok(call), None),
-                Err(error) => {
-                    let left = self.failed(call, error);
-                    (Err(failure(&left)), Some(left.outgoing))
-                }
-            };
             return Attempted {
                 endpoint: Some(endpoint),
                 began,
-                outcome,
-                outgoing,
+                outcome: match result {
+                    Ok(()) => Ok(call),
+                    Err(error) => Err(self.failed(*call, outgoing, error)),
+                },
             };
         }
-    }
-
-    /// Puts the request on a connection.
-    fn call(&self, connection: Connection, mut outgoing: Outgoing) -> Call {
-        outgoing.address(connection.lease.authority());
-        Call::new(
-            connection,
-            outgoing,
-            Incoming::new(self.pool.buffers.take()),
-        )
     }
 
     /// Whether a kept connection had ended before the request came, as far as one can tell, and
     /// the request may be sent again (RFC 9110 §9.2.2).
-    fn is_stale(&self, call: &Call, result: Result<(), CallError>) -> bool {
-        let repeatable = self.idempotent && call.outgoing.is_replayable();
-        let again = repeatable || call.outgoing.is_unsent();
-        match result {
-            Err(CallError::Unanswered) => again,
-            // Said to an idle connection, and crossed by our request.
-            Ok(()) => repeatable && call.incoming.head.status == StatusCode::REQUEST_TIMEOUT,
-            Err(_) => false,
-        }
+    fn is_stale(&self, call: &Call, outgoing: &Outgoing, result: Result<(), CallError>) -> bool {
+        let repeatable = self.idempotent && outgoing.is_replayable();
+        let again = repeatable || outgoing.is_unsent();
+        call.connection.reused
+            && match result {
+                Err(CallError::Unanswered) => again,
+                // Said to an idle connection, and crossed by our request.
+                Ok(()) => repeatable && call.incoming.head.status == StatusCode::REQUEST_TIMEOUT,
+                Err(_) => false,
+            }
     }
 
-    /// Takes back what the next try needs of one that failed; the connection that had ended.
-    fn take_back(&self, call: Call) -> (Connection, Outgoing) {
-        let Call {
-            connection,
-            mut outgoing,
-            incoming,
-            ..
-        } = call;
-        outgoing.rewind();
-        self.pool.buffers.give(incoming.into_buffer());
-        (connection, outgoing)
+    /// A call that came to nothing: its buffer is given back; its connection.
+    fn dismiss(&self, call: Call) -> Connection {
+        self.pool.buffers.give(call.incoming.into_buffer());
+        call.connection
     }
 
     /// A call that failed: the endpoint is told, its connection dropped.
-    fn failed(&self, call: Call, error: CallError) -> Left {
+    fn failed(&self, call: Call, outgoing: &Outgoing, error: CallError) -> Failure {
         if let Some((why, reason)) = error.of_endpoint() {
             call.connection.lease.witness().failed(why, reason);
         }
-        let Call {
-            outgoing, incoming, ..
-        } = call;
-        self.pool.buffers.give(incoming.into_buffer());
-        Left { error, outgoing }
+        drop(self.dismiss(call));
+        match error {
+            CallError::Client(why) => Failure::Client(why),
+            error => Failure::Failed {
+                error,
+                unsent: outgoing.is_unsent(),
+            },
+        }
     }
 }
 
 fn note(trail: &Trail<'_>, endpoint: &Rc<str>) {
     let mut trail = trail.borrow_mut();
     trail.tries += 1;
-    trail.endpoint = Rc::clone(endpoint);
-}
-
-fn failure(left: &Left) -> Failure {
-    match left.error {
-        CallError::Client(why) => Failure::Client(why),
-        error => Failure::Failed {
-            error,
-            unsent: left.outgoing.is_unsent(),
-        },
-    }
+    trail.endpoint = Some(Rc::clone(endpoint));
 }
 
 impl Failure {

@@ -33,7 +33,7 @@ pub(super) struct UpstreamBody {
     /// What the upload had sent when the deadline was set; `None` if it is not set.
     waiting: Option<u64>,
     /// The rest of the request, if the answer came before it was sent.
-    upload: Option<Outgoing>,
+    upload: Option<Box<Outgoing>>,
     /// Whom the upload waits for.
     waits: Waits,
     /// Whether the end of the body waits for the end of the upload.
@@ -52,7 +52,7 @@ pub(super) struct Start {
     pub(super) framing: Framing,
     pub(super) idle_timeout: Duration,
     /// The rest of the request, if it was not sent yet.
-    pub(super) upload: Option<Outgoing>,
+    pub(super) upload: Option<Box<Outgoing>>,
     /// Whether the rest is sent even if the answer ends before.
     pub(super) awaits_upload: bool,
     /// Whether the connection may serve another exchange.
@@ -121,7 +121,7 @@ impl UpstreamBody {
         let (Some(upload), Some(connection)) = (&mut self.upload, &self.connection) else {
             return Ok(());
         };
-        match upload.poll_send(cx, &connection.transport, &mut self.waits) {
+        match upload.poll_send(cx, connection.transport(), &mut self.waits) {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => self.upload = None,
             Poll::Ready(Err(SendError::Client(why))) => return Err(why),
@@ -173,7 +173,7 @@ impl UpstreamBody {
             let Some(connection) = &self.connection else {
                 return Poll::Ready(Err(Why::BodyTruncated));
             };
-            let transport = &connection.transport;
+            let transport = connection.transport();
             // A buffer is taken only once there is something to put into it: who waits, and
             // that may be long, holds none.
             if transport.poll_read_ready(cx).is_pending() {
@@ -209,12 +209,15 @@ impl UpstreamBody {
             self.waiting = None;
             return Poll::Pending;
         }
-        let sent = self.upload.as_ref().map_or(0, Outgoing::sent);
+        let sent = self.upload.as_ref().map_or(0, |upload| upload.sent());
         if self.waiting != Some(sent) {
             self.waiting = Some(sent);
-            connection.deadline.set(self.idle_timeout);
+            connection.deadline().set(self.idle_timeout);
         }
-        connection.deadline.poll_past(cx).map(|()| Why::IdleTimeout)
+        connection
+            .deadline()
+            .poll_past(cx)
+            .map(|()| Why::IdleTimeout)
     }
 
     /// The body is complete; perhaps the upload is not.

@@ -21,7 +21,6 @@ const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) connection: Connection,
-    pub(super) outgoing: Outgoing,
     pub(super) incoming: Incoming,
     /// The upstream takes no more of the request.
     pub(super) refused: bool,
@@ -47,14 +46,9 @@ pub(super) enum CallError {
 }
 
 impl Call {
-    pub(super) const fn new(
-        connection: Connection,
-        outgoing: Outgoing,
-        incoming: Incoming,
-    ) -> Self {
+    pub(super) const fn new(connection: Connection, incoming: Incoming) -> Self {
         Self {
             connection,
-            outgoing,
             incoming,
             refused: false,
             sending: true,
@@ -66,63 +60,65 @@ impl Call {
     /// Sends the request and waits for the head of the answer. Interim answers go to `inform`.
     pub(super) async fn answer(
         &mut self,
+        outgoing: &mut Outgoing,
         timeouts: &Timeouts,
         inform: Option<&dyn Inform>,
     ) -> Result<(), CallError> {
-        poll_fn(|cx| self.poll_answer(cx, timeouts, inform)).await
+        poll_fn(|cx| self.poll_answer(cx, outgoing, timeouts, inform)).await
     }
 
     fn poll_answer(
         &mut self,
         cx: &mut Context<'_>,
+        outgoing: &mut Outgoing,
         timeouts: &Timeouts,
         inform: Option<&dyn Inform>,
     ) -> Poll<Result<(), CallError>> {
         loop {
             if self.sending {
-                self.poll_send(cx, timeouts)?;
+                self.poll_send(cx, outgoing, timeouts)?;
             }
-            let head = self.incoming.poll_head(cx, &self.connection.transport);
+            let head = self.incoming.poll_head(cx, self.connection.transport());
             match head {
                 Poll::Ready(Ok(Head::Interim)) => {
-                    self.interim(inform);
+                    self.interim(outgoing, inform);
                     continue;
                 }
                 Poll::Ready(Ok(Head::Final)) => {
                     // An answer to the head alone: the content is never sent, nor asked for.
-                    self.refused |= self.outgoing.is_holding();
+                    self.refused |= outgoing.is_holding();
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => {}
             }
-            if self.connection.deadline.poll_past(cx).is_pending() {
+            if self.connection.deadline().poll_past(cx).is_pending() {
                 return Poll::Pending;
             }
-            if !self.outgoing.is_holding() {
+            if !outgoing.is_holding() {
                 return Poll::Ready(Err(CallError::Upstream(self.late())));
             }
-            self.proceed();
+            self.proceed(outgoing);
         }
     }
 
     /// The endpoint has told something before its answer.
-    fn interim(&mut self, inform: Option<&dyn Inform>) {
+    fn interim(&mut self, outgoing: &mut Outgoing, inform: Option<&dyn Inform>) {
         let head = &self.incoming.head;
         if head.status == StatusCode::CONTINUE {
             // Whoever reads the client's content tells the client, when it is first read.
-            self.proceed();
+            self.proceed(outgoing);
         } else if let Some(inform) = inform {
             inform.inform(head.status, &interim_fields(&head.headers));
         }
     }
 
     /// Begins to send the content.
-    fn proceed(&mut self) {
-        if self.outgoing.is_holding() {
-            self.outgoing.proceed();
+    fn proceed(&mut self, outgoing: &mut Outgoing) {
+        if outgoing.is_holding() {
+            outgoing.proceed();
             self.waiting = false;
-            self.connection.deadline.clear();
+            self.connection.deadline().clear();
         }
     }
 
@@ -134,37 +130,38 @@ impl Call {
         }
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>, timeouts: &Timeouts) -> Result<(), CallError> {
-        let Self {
-            connection,
-            outgoing,
-            ..
-        } = self;
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        outgoing: &mut Outgoing,
+        timeouts: &Timeouts,
+    ) -> Result<(), CallError> {
+        let connection = &self.connection;
         let mut waits = Waits::Upstream;
-        match outgoing.poll_send(cx, &connection.transport, &mut waits) {
+        match outgoing.poll_send(cx, connection.transport(), &mut waits) {
             Poll::Ready(Err(SendError::Client(why))) => return Err(CallError::Client(why)),
             Poll::Ready(sent) => {
                 self.refused = sent.is_err();
                 self.sending = false;
-                connection.deadline.set(timeouts.first_byte);
+                connection.deadline().set(timeouts.first_byte);
             }
             Poll::Pending if waits == Waits::Continue => {
                 if !std::mem::replace(&mut self.waiting, true) {
                     self.progress = None;
-                    connection.deadline.set(CONTINUE_TIMEOUT);
+                    connection.deadline().set(CONTINUE_TIMEOUT);
                 }
             }
             // The client's slowness is measured where its bytes are read.
             Poll::Pending if waits == Waits::Client => {
                 if self.progress.take().is_some() {
-                    connection.deadline.clear();
+                    connection.deadline().clear();
                 }
             }
             Poll::Pending => {
                 let sent = outgoing.sent();
                 if self.progress != Some(sent) {
                     self.progress = Some(sent);
-                    connection.deadline.set(timeouts.idle);
+                    connection.deadline().set(timeouts.idle);
                 }
             }
         }

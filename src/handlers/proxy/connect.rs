@@ -20,20 +20,19 @@ use crate::sys::transport::Transport;
 /// [`Self::keep`] gives it back.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) transport: Transport,
-    /// Its own, so that none is registered for a request.
-    pub(super) deadline: Deadline,
+    /// Stays where it is for as long as it is open: exchanges and pool hand on the box.
+    opened: Box<Opened>,
     /// It has served an exchange before.
     pub(super) reused: bool,
     /// What this use of the endpoint counts, and whom to tell how it went.
     pub(super) lease: Lease,
-    past: Past,
 }
 
-/// A connection that nobody uses yet, or any more.
+/// A connection, whether anybody uses it or not.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) transport: Transport,
+    /// Its own, so that none is registered for a request.
     pub(super) deadline: Deadline,
     pub(super) past: Past,
 }
@@ -75,39 +74,31 @@ impl Drop for Counted {
 
 impl Opened {
     /// In use from now on.
-    pub(super) fn lent(self, lease: Lease, reused: bool) -> Connection {
-        let Self {
-            transport,
-            deadline,
-            past,
-        } = self;
+    pub(super) const fn lent(self: Box<Self>, lease: Lease, reused: bool) -> Connection {
         Connection {
-            transport,
-            deadline,
+            opened: self,
             reused,
             lease,
-            past,
         }
     }
 }
 
 impl Connection {
+    pub(super) const fn transport(&self) -> &Transport {
+        &self.opened.transport
+    }
+
+    pub(super) const fn deadline(&self) -> &Deadline {
+        &self.opened.deadline
+    }
+
     /// Gives it back at the clean end of an answer, with nothing left on it in either direction;
     /// it is kept for another exchange, or closed if enough are kept.
     pub(super) fn keep(self) {
         let Self {
-            transport,
-            deadline,
-            lease,
-            mut past,
-            ..
+            mut opened, lease, ..
         } = self;
-        past.served = past.served.saturating_add(1);
-        let opened = Opened {
-            transport,
-            deadline,
-            past,
-        };
+        opened.past.served = opened.past.served.saturating_add(1);
         lease.view.keep(opened);
     }
 
@@ -128,12 +119,15 @@ pub(super) struct ConnectError {
 }
 
 /// A new connection, within the upstream's timeout.
-pub(super) async fn connect(view: &View, endpoint: &EndpointView) -> Result<Opened, ConnectError> {
+pub(super) async fn connect(
+    view: &View,
+    endpoint: &EndpointView,
+) -> Result<Box<Opened>, ConnectError> {
     let deadline = view.deadlines.register();
     deadline.set(view.timeouts.connect);
     let destination = &endpoint.own.destination;
     match deadline.limit(open(destination)).await {
-        Ok(Ok(transport)) => Ok(Opened {
+        Ok(Ok(transport)) => Ok(Box::new(Opened {
             transport,
             deadline,
             past: Past {
@@ -142,7 +136,7 @@ pub(super) async fn connect(view: &View, endpoint: &EndpointView) -> Result<Open
                 served: 0,
                 counted: Counted::new(&endpoint.own.state.numbers, view.worker),
             },
-        }),
+        })),
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(ConnectError {
             why: Why::ConnectTimeout,

@@ -47,6 +47,7 @@ pub(super) struct Errand {
     pub(super) head: Head,
     pub(super) body: Bytes,
     pub(super) length: BodyLength,
+    pub(super) affinity: Affinity,
 }
 
 impl Fetch for Asks {
@@ -70,6 +71,8 @@ impl Fetch for Asks {
             deadlines: Rc::clone(&locals.deadlines),
             body,
             length,
+            // It has no client, so nothing ties it to an endpoint.
+            affinity: Affinity::default(),
         };
         Box::pin(errand.run_within(timeout))
     }
@@ -90,9 +93,8 @@ impl Errand {
             view: &self.view,
             pool: &self.pool,
             deadlines: &self.deadlines,
-            timeouts: self.upstream.timeouts,
             per_try: None,
-            affinity: Affinity::default(),
+            affinity: self.affinity,
             idempotent: self.method.is_idempotent(),
             fresh: false,
             started: clock::now(),
@@ -104,9 +106,10 @@ impl Errand {
         let mut tried = SmallVec::<[EndpointId; ENDPOINTS_TRIED_MAX]>::new();
         let mut failed = Why::NoEndpoint;
         while tried.len() < ENDPOINTS_TRIED_MAX {
-            let attempted = sending.attempt(&trail, &tried, self.outgoing()).await;
+            let mut outgoing = self.outgoing();
+            let attempted = sending.attempt(&trail, &tried, &mut outgoing).await;
             match attempted.outcome {
-                Ok(call) => return self.answered(call, attempted.began),
+                Ok(call) => return self.answered(call, outgoing, attempted.began),
                 Err(Failure::Refused(why)) => failed = why,
                 Err(Failure::Unavailable(why)) if tried.is_empty() => return Err(why),
                 Err(Failure::Unavailable(_)) => break,
@@ -124,7 +127,12 @@ impl Errand {
         Outgoing::new(self.head.clone(), body, self.length)
     }
 
-    fn answered(&self, call: Call, began: Instant) -> Result<Response, Why> {
+    fn answered(
+        &self,
+        call: Box<Call>,
+        outgoing: Outgoing,
+        began: Instant,
+    ) -> Result<Response, Why> {
         let witness = call.connection.lease.witness();
         let status = call.incoming.head.status;
         let request = RequestHead {
@@ -138,7 +146,7 @@ impl Errand {
             keep: true,
             pool: Rc::clone(&self.pool),
         };
-        let answer = respond(call, asked);
+        let answer = respond(call, &mut Some(outgoing), asked);
         match &answer {
             Ok(_) => witness.answered(status, clock::now().saturating_duration_since(began)),
             Err(error) => witness.failed(Why::UpstreamBadHead, error.reason()),

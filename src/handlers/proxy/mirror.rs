@@ -197,9 +197,11 @@ impl Mirror {
 
     fn errand(&self, x: &Exchange<'_>, head: Head, length: BodyLength) -> Errand {
         let pool: Rc<Pool> = x.locals.keep();
+        let view = pool.view(&self.upstream, x.locals);
         Errand {
             upstream: Arc::clone(&self.upstream),
-            view: pool.view(&self.upstream, x.locals),
+            affinity: view.affinity(x),
+            view,
             pool,
             deadlines: Rc::clone(&x.locals.deadlines),
             // Asked once: a copy that is lost is lost.

@@ -127,10 +127,7 @@ impl Proxy {
     async fn pass(&self, x: &mut Exchange<'_>, lane: &Lane) -> Response {
         let pool: Rc<Pool> = x.locals.keep();
         let view = pool.view(&lane.upstream, x.locals);
-        x.upstream = Some(Box::new(UpstreamTrail {
-            upstream: Rc::clone(&view.name),
-            ..UpstreamTrail::default()
-        }));
+        x.upstream = Some(Box::new(UpstreamTrail::new(&view.name)));
         let body = x.body.take();
         let keep = self.announce.is_none();
         let mut outward = Outward {
@@ -141,20 +138,22 @@ impl Proxy {
             keep_alive: keep && lane.upstream.keep_alive.max_idle > 0,
             announce: self.announce,
         };
-        let body = self.copy(x, &outward, body);
-        let content = match self.content(x, &mut outward, body).await {
-            Ok(content) => content,
-            Err(why) => return unread(why),
+        let content = match self.copy(x, &outward, body) {
+            None => Content::None,
+            Some(body) => match self.content(x, &mut outward, body).await {
+                Ok(content) => content,
+                Err(why) => return unread(why),
+            },
         };
         let head = head(pool.buffers.take(), x, &outward);
-        let (outgoing, spare) = self.outgoing(head, content, &outward);
+        let spare = self.spare(&head, &content, outward.body);
+        let mut outgoing = Some(content.outgoing(head, &outward));
         let mut passage = Passage {
             upstream: &lane.upstream,
             sending: Sending {
                 view: &view,
                 pool: &pool,
                 deadlines: &x.locals.deadlines,
-                timeouts: lane.upstream.timeouts,
                 per_try: self.retry.per_try,
                 affinity: view.affinity(x),
                 idempotent: x.request.method.is_idempotent(),
@@ -167,16 +166,14 @@ impl Proxy {
             retry: &self.retry,
             hedge: self.hedge,
             budget: self.budget(x, &view),
-            chance: x.locals.keep(),
             tally: &lane.tally,
             worker: x.locals.worker,
             upgrade: outward.upgrade,
             keep,
-            outgoing: Some(outgoing),
             spare,
             tried: SmallVec::new(),
         };
-        match passage.pass(x).await {
+        match passage.pass(x, &mut outgoing).await {
             Ok(mut response) => {
                 view.stick(x, &passage.sending.affinity, &mut response);
                 response
@@ -216,11 +213,8 @@ impl Proxy {
         &self,
         x: &Exchange<'_>,
         outward: &mut Outward<'_>,
-        body: Option<Box<dyn BodyStream>>,
+        body: Box<dyn BodyStream>,
     ) -> Result<Content, Why> {
-        let Some(body) = body else {
-            return Ok(Content::None);
-        };
         let Some(buffering) = &self.buffering else {
             return Ok(if self.retry.body > 0 {
                 Content::Again(Rc::new(Record::new(body, self.retry.body)))
@@ -237,29 +231,21 @@ impl Proxy {
         Ok(Content::Again(taken.shared()))
     }
 
-    /// The request as it goes out first, and what it is made of anew if it must be.
-    fn outgoing(
-        &self,
-        head: Head,
-        content: Content,
-        outward: &Outward<'_>,
-    ) -> (Outgoing, Option<Spare>) {
-        let spares = self.retry.budget.is_some() || self.hedge.is_some();
-        let kept = spares.then(|| head.clone());
-        let length = outward.body;
-        let (mut outgoing, body) = match content {
-            Content::None => (Outgoing::new(head, None, length), SpareBody::None),
-            Content::Stream(body) => (Outgoing::new(head, Some(body), length), SpareBody::Gone),
-            Content::Again(again) => {
-                let outgoing = Outgoing::again(head, Rc::clone(&again), length);
-                (outgoing, SpareBody::Again(again))
-            }
-        };
-        if outward.expects {
-            outgoing.hold();
+    /// What the request is made of anew if it must be, if the route ever does.
+    fn spare(&self, head: &Head, content: &Content, length: BodyLength) -> Option<Box<Spare>> {
+        if self.retry.budget.is_none() && self.hedge.is_none() {
+            return None;
         }
-        let spare = kept.map(|head| Spare { head, length, body });
-        (outgoing, spare)
+        let body = match content {
+            Content::None => SpareBody::None,
+            Content::Stream(_) => SpareBody::Gone,
+            Content::Again(again) => SpareBody::Again(Rc::clone(again)),
+        };
+        Some(Box::new(Spare {
+            head: head.clone(),
+            length,
+            body,
+        }))
     }
 
     /// What retries of this upstream are counted against, if they are.
@@ -269,6 +255,21 @@ impl Proxy {
         let budget = budgets.of(view);
         budget.request(clock::now());
         Some(budget)
+    }
+}
+
+impl Content {
+    /// The request as it goes out first.
+    fn outgoing(self, head: Head, outward: &Outward<'_>) -> Outgoing {
+        let mut outgoing = match self {
+            Self::None => Outgoing::new(head, None, outward.body),
+            Self::Stream(body) => Outgoing::new(head, Some(body), outward.body),
+            Self::Again(again) => Outgoing::again(head, again, outward.body),
+        };
+        if outward.expects {
+            outgoing.hold();
+        }
+        outgoing
     }
 }
 

@@ -161,7 +161,12 @@ impl Outgoing {
 
     /// Whether all has been sent.
     pub(super) fn is_done(&self) -> bool {
-        self.head_sent == self.head.bytes.len() && self.piece.is_empty() && self.body.is_none()
+        self.is_head_sent() && self.piece.is_empty() && self.body.is_none()
+    }
+
+    /// Whether all of the head has been sent.
+    pub(super) const fn is_head_sent(&self) -> bool {
+        self.head_sent == self.head.bytes.len()
     }
 
     /// Gives the head's buffer back: nothing will be sent again.
@@ -186,7 +191,7 @@ impl Outgoing {
                     Poll::Pending => starved = true,
                 }
             }
-            if self.head_sent == self.head.bytes.len() && self.piece.is_empty() {
+            if self.is_head_sent() && self.piece.is_empty() {
                 if self.body.is_none() {
                     return Poll::Ready(Ok(()));
                 }

@@ -12,7 +12,6 @@ use smallvec::SmallVec;
 use super::attempt::{Attempted, Failure, Sending, Trail};
 use super::budget::Budget;
 use super::call::{Call, CallError};
-use super::chance::Chance;
 use super::endpoint::EndpointId;
 use super::moved::translate;
 use super::outgoing::{Head, Outgoing};
@@ -36,16 +35,13 @@ pub(super) struct Passage<'p> {
     /// How long the first try may be alone.
     pub(super) hedge: Option<Duration>,
     pub(super) budget: Option<Rc<Budget>>,
-    pub(super) chance: Rc<Chance>,
     pub(super) tally: &'p Tally,
     pub(super) worker: usize,
     pub(super) upgrade: bool,
     /// The connection may serve another client's request.
     pub(super) keep: bool,
-    /// Taken from try to try.
-    pub(super) outgoing: Option<Outgoing>,
     /// What a new request is made of if the one before is gone.
-    pub(super) spare: Option<Spare>,
+    pub(super) spare: Option<Box<Spare>>,
     /// The endpoints that were tried.
     pub(super) tried: SmallVec<[EndpointId; 3]>,
 }
@@ -77,6 +73,15 @@ impl Spare {
             SpareBody::Again(_) | SpareBody::Gone => None,
         }
     }
+
+    /// Whether there is all that the request needs.
+    fn is_whole(&self) -> bool {
+        match &self.body {
+            SpareBody::None => true,
+            SpareBody::Again(again) => again.is_whole(),
+            SpareBody::Gone => false,
+        }
+    }
 }
 
 /// What came of one try.
@@ -89,17 +94,22 @@ enum Ended {
 
 impl Passage<'_> {
     /// Tries until there is an answer, or the failure is not one that another try could mend.
-    pub(super) async fn pass(&mut self, x: &mut Exchange<'_>) -> Result<Response, Failure> {
+    /// `outgoing` is what is sent, from try to try.
+    pub(super) async fn pass(
+        &mut self,
+        x: &mut Exchange<'_>,
+        outgoing: &mut Option<Outgoing>,
+    ) -> Result<Response, Failure> {
         let mut tries: u32 = 0;
         // What is given if nothing better comes.
         let mut declined = None;
         let mut failed = Failure::Unavailable(Why::NoEndpoint);
-        while let Some(outgoing) = self.next_outgoing() {
+        while let Some(sent) = self.made_ready(outgoing) {
             let attempted = {
-                let trail = RefCell::new(&mut **x.upstream.get_or_insert_default());
-                self.race(&trail, outgoing).await
+                let trail = RefCell::new(trail(x));
+                self.race(&trail, sent).await
             };
-            match self.conclude(x, attempted) {
+            match self.conclude(x, attempted, outgoing) {
                 Ended::Answered(response) => return Ok(response),
                 Ended::Declined(response) => declined = Some(response),
                 Ended::Failed(failure @ Failure::Unavailable(why)) => {
@@ -117,7 +127,10 @@ impl Passage<'_> {
                 }
                 Ended::Failed(failure) => {
                     failed = failure;
-                    if !self.retry.wants(failure, self.is_repeatable()) {
+                    if !self
+                        .retry
+                        .wants(failure, self.is_repeatable(outgoing.as_ref()))
+                    {
                         break;
                     }
                 }
@@ -126,7 +139,7 @@ impl Passage<'_> {
             if tries >= u32::from(self.retry.tries) || !self.may_retry(x) {
                 break;
             }
-            let pause = self.retry.pause(tries, &self.chance);
+            let pause = self.retry.pause(tries, &x.locals.keep());
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }
@@ -135,23 +148,30 @@ impl Passage<'_> {
     }
 
     /// One try; two at the same time if the first takes long and the route hedges.
-    async fn race(&self, trail: &Trail<'_>, outgoing: Outgoing) -> Attempted {
-        match self.hedge.zip(self.second(&outgoing)) {
+    async fn race(&self, trail: &Trail<'_>, outgoing: &mut Outgoing) -> Attempted {
+        match self.hedge.zip(self.second(outgoing)) {
             None => self.sending.attempt(trail, &self.tried, outgoing).await,
             // Boxed, so that nobody else's future is larger for it.
-            Some((after, second)) => Box::pin(self.hedged(trail, outgoing, after, second)).await,
+            Some((after, mut second)) => {
+                let hedged = Box::pin(self.hedged(trail, outgoing, after, &mut second));
+                let (attempted, is_second) = hedged.await;
+                if is_second {
+                    *outgoing = second;
+                }
+                attempted
+            }
         }
     }
 
     /// A try, and another beside it if it takes longer than `after`. The first to be answered is
-    /// the answer; the other is dropped.
+    /// the answer, and whether it is the second's; the other is dropped.
     async fn hedged(
         &self,
         trail: &Trail<'_>,
-        outgoing: Outgoing,
+        outgoing: &mut Outgoing,
         after: Duration,
-        second: Outgoing,
-    ) -> Attempted {
+        second: &mut Outgoing,
+    ) -> (Attempted, bool) {
         let mut first = pin!(self.sending.attempt(trail, &self.tried, outgoing));
         let mut alone = pin!(tokio::time::sleep(after));
         let early = poll_fn(|cx| match first.as_mut().poll(cx) {
@@ -159,36 +179,34 @@ impl Passage<'_> {
             Poll::Pending => alone.as_mut().poll(cx).map(|()| None),
         });
         if let Some(attempted) = early.await {
-            return attempted;
+            return (attempted, false);
         }
         if !self.within_budget() {
-            return first.await;
+            return (first.await, false);
         }
         self.tally.hedged(self.worker);
         let mut tried = self.tried.clone();
         tried.extend(self.sending.trying.get());
         let mut second = pin!(self.sending.attempt(trail, &tried, second));
-        let (mut first_failed, mut second_failed) = (None, None);
+        let (mut first_failed, mut second_failed) = (None, false);
         poll_fn(|cx| {
             if first_failed.is_none()
                 && let Poll::Ready(attempted) = first.as_mut().poll(cx)
             {
                 match attempted.outcome {
-                    Ok(_) => return Poll::Ready(attempted),
+                    Ok(_) => return Poll::Ready((attempted, false)),
                     Err(_) => first_failed = Some(attempted),
                 }
             }
-            if second_failed.is_none()
-                && let Poll::Ready(attempted) = second.as_mut().poll(cx)
-            {
+            if !second_failed && let Poll::Ready(attempted) = second.as_mut().poll(cx) {
                 match attempted.outcome {
-                    Ok(_) => return Poll::Ready(attempted),
-                    Err(_) => second_failed = Some(attempted),
+                    Ok(_) => return Poll::Ready((attempted, true)),
+                    Err(_) => second_failed = true,
                 }
             }
-            match (&first_failed, &second_failed) {
-                (Some(_), Some(_)) => first_failed.take().map_or(Poll::Pending, Poll::Ready),
-                (None, _) | (_, None) => Poll::Pending,
+            match first_failed.take_if(|_| second_failed) {
+                Some(attempted) => Poll::Ready((attempted, false)),
+                None => Poll::Pending,
             }
         })
         .await
@@ -200,25 +218,18 @@ impl Passage<'_> {
         self.spare.as_ref().filter(|_| hedges)?.outgoing()
     }
 
-    /// What the next try sends.
-    fn next_outgoing(&mut self) -> Option<Outgoing> {
-        match self.outgoing.take() {
-            Some(mut outgoing) if outgoing.is_replayable() => {
-                outgoing.rewind();
-                Some(outgoing)
-            }
-            _ => self.spare.as_ref()?.outgoing(),
+    /// Makes ready what the next try sends, if it can be had.
+    fn made_ready<'o>(&self, outgoing: &'o mut Option<Outgoing>) -> Option<&'o mut Outgoing> {
+        match outgoing {
+            Some(left) if left.is_replayable() => left.rewind(),
+            _ => *outgoing = self.spare.as_ref()?.outgoing(),
         }
+        outgoing.as_mut()
     }
 
     /// Whether what was sent may be sent again, and can be.
-    fn is_repeatable(&self) -> bool {
-        let left = self.outgoing.as_ref();
-        let spare = self.spare.as_ref().is_some_and(|spare| match &spare.body {
-            SpareBody::None => true,
-            SpareBody::Again(again) => again.is_whole(),
-            SpareBody::Gone => false,
-        });
+    fn is_repeatable(&self, left: Option<&Outgoing>) -> bool {
+        let spare = self.spare.as_ref().is_some_and(|spare| spare.is_whole());
         self.sending.idempotent && (spare || left.is_some_and(Outgoing::is_replayable))
     }
 
@@ -237,19 +248,20 @@ impl Passage<'_> {
     }
 
     /// Takes in what a try came to.
-    fn conclude(&mut self, x: &mut Exchange<'_>, attempted: Attempted) -> Ended {
+    fn conclude(
+        &mut self,
+        x: &mut Exchange<'_>,
+        attempted: Attempted,
+        outgoing: &mut Option<Outgoing>,
+    ) -> Ended {
         let Attempted {
             endpoint,
             began,
             outcome,
-            outgoing,
         } = attempted;
-        self.outgoing = outgoing;
-        let name = endpoint.as_ref().map(|endpoint| Rc::clone(&endpoint.name));
-        self.tried.extend(endpoint.map(|endpoint| endpoint.id));
         let duration = clock::now().saturating_duration_since(began);
         let ended = match outcome {
-            Ok(call) => self.answered(x, call, duration),
+            Ok(call) => self.answered(x, call, outgoing, duration),
             Err(failure) => Ended::Failed(failure),
         };
         let (why, status) = match &ended {
@@ -257,9 +269,9 @@ impl Passage<'_> {
             Ended::Declined(response) => (Why::RetriedStatus, Some(response.status.code())),
             Ended::Failed(failure) => (failure.why(), None),
         };
-        self.tally.failed(x.locals.worker, why);
+        self.tried.extend(endpoint.as_ref().map(|own| own.id));
         trail(x).failures.push(FailedTry {
-            endpoint: name.unwrap_or_default(),
+            endpoint: endpoint.map(|own| Rc::clone(&own.name)).unwrap_or_default(),
             why,
             status,
             duration,
@@ -268,14 +280,20 @@ impl Passage<'_> {
     }
 
     /// The answer as a response of ours.
-    fn answered(&self, x: &mut Exchange<'_>, call: Call, duration: Duration) -> Ended {
+    fn answered(
+        &self,
+        x: &mut Exchange<'_>,
+        call: Box<Call>,
+        outgoing: &mut Option<Outgoing>,
+        duration: Duration,
+    ) -> Ended {
         let (elapsed, status) = (x.elapsed(), call.incoming.head.status);
         let endpoint = Rc::clone(&call.connection.lease.endpoint);
         let trail = trail(x);
         trail.first_byte = Some(elapsed);
         trail.status = Some(status.code());
-        trail.endpoint = Rc::clone(&endpoint.name);
-        let declines = self.declines(&call, status);
+        trail.endpoint = Some(Rc::clone(&endpoint.name));
+        let declines = self.declines(outgoing.as_ref(), status);
         let witness = call.connection.lease.witness();
         let asked = Asked {
             request: x.request,
@@ -284,7 +302,9 @@ impl Passage<'_> {
             keep: self.keep,
             pool: Rc::clone(self.sending.pool),
         };
-        match respond(call, asked) {
+        let answer = respond(call, outgoing, asked);
+        *outgoing = None;
+        match answer {
             Ok(mut response) => {
                 witness.answered(status, duration);
                 translate(
@@ -315,14 +335,10 @@ impl Passage<'_> {
     }
 
     /// Whether the route asks another endpoint rather than to give this answer, and can.
-    fn declines(&self, call: &Call, status: StatusCode) -> bool {
+    fn declines(&self, sent: Option<&Outgoing>, status: StatusCode) -> bool {
         self.retry.names(status)
-            && call.outgoing.is_replayable()
-            && self.spare.as_ref().is_some_and(|spare| match &spare.body {
-                SpareBody::None => true,
-                SpareBody::Again(again) => again.is_whole(),
-                SpareBody::Gone => false,
-            })
+            && sent.is_some_and(Outgoing::is_replayable)
+            && self.spare.as_ref().is_some_and(|spare| spare.is_whole())
     }
 }
 

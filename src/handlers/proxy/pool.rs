@@ -38,7 +38,7 @@ pub(super) struct IdleList(RefCell<VecDeque<Idle>>);
 #[derive(Debug)]
 struct Idle {
     /// Only taken out when it is used or dropped.
-    opened: Option<Opened>,
+    opened: Option<Box<Opened>>,
     expires: Instant,
 }
 
@@ -167,7 +167,7 @@ impl IdleList {
 
     /// Keeps a connection that is between two exchanges, or drops it if enough are kept, or if
     /// it has done enough.
-    pub(super) fn keep(opened: Opened, keep_alive: &KeepAlive) {
+    pub(super) fn keep(opened: Box<Opened>, keep_alive: &KeepAlive) {
         let home = Rc::clone(&opened.past.home);
         let mut connections = home.0.borrow_mut();
         let now = clock::now();
@@ -188,7 +188,7 @@ impl IdleList {
 
     /// The connection used last, if there is one that is still quiet. `surely` asks the kernel,
     /// for requests that could not be sent a second time.
-    pub(super) fn take(&self, now: Instant, surely: bool) -> Option<Opened> {
+    pub(super) fn take(&self, now: Instant, surely: bool) -> Option<Box<Opened>> {
         let mut connections = self.0.borrow_mut();
         while let Some(mut idle) = connections.pop_back() {
             // What can be read from an idle connection is its end, or garbage.
@@ -210,7 +210,7 @@ impl IdleList {
 }
 
 impl Idle {
-    fn take(&mut self) -> Option<Opened> {
+    fn take(&mut self) -> Option<Box<Opened>> {
         let opened = self.opened.take()?;
         let counted = &opened.past.counted;
         counted.numbers.idle.add(counted.worker, -1);

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::body::{Start, UpstreamBody};
 use super::call::Call;
+use super::outgoing::Outgoing;
 use super::pool::Pool;
 use super::tunnel::Upgraded;
 use super::upstream::{Timeouts, Upstream};
@@ -29,15 +30,20 @@ pub(super) struct Asked<'a> {
     pub(super) pool: Rc<Pool>,
 }
 
-/// Makes the response of a call whose answer has its head.
+/// Makes the response of a call whose answer has its head. `outgoing` is of no use afterwards:
+/// its buffer is given back, or what is left of it is sent while the body comes.
 ///
 /// # Errors
 /// The answer cannot be trusted: its framing, its content as far as it has come, or a switch of
 /// protocols that nobody asked for.
-pub(super) fn respond(call: Call, asked: Asked<'_>) -> Result<Response, ParseError> {
+pub(super) fn respond(
+    call: Box<Call>,
+    outgoing: &mut Option<Outgoing>,
+    asked: Asked<'_>,
+) -> Result<Response, ParseError> {
     let head = &call.incoming.head;
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        return switch(call, asked);
+        return switch(*call, outgoing.take(), asked);
     }
     let method = &asked.request.method;
     let framing = response_framing(method, head.status, head.version, &head.headers)?;
@@ -46,7 +52,7 @@ pub(super) fn respond(call: Call, asked: Asked<'_>) -> Result<Response, ParseErr
         response.head_length = told_length(head.status, head.version, &head.headers)?;
     }
     let persistent = asked.keep && is_persistent(head.version, &head.headers);
-    body(&mut response, call, asked, framing, persistent)?;
+    body(&mut response, call, outgoing, asked, framing, persistent)?;
     Ok(response)
 }
 
@@ -78,21 +84,21 @@ fn told_length(
 /// connection is free again before a byte of it is sent.
 fn body(
     response: &mut Response,
-    call: Call,
+    call: Box<Call>,
+    outgoing: &mut Option<Outgoing>,
     asked: Asked<'_>,
     framing: Framing,
     persistent: bool,
 ) -> Result<(), ParseError> {
     let Call {
         connection,
-        mut outgoing,
         mut incoming,
         refused,
         ..
-    } = call;
+    } = *call;
     let version = incoming.head.version;
     response.headers = std::mem::take(&mut incoming.head.headers);
-    let sent = outgoing.is_done();
+    let sent = outgoing.as_ref().is_none_or(Outgoing::is_done);
     let mut reusable = persistent && !refused && framing != Framing::UntilClose;
     let Asked {
         request,
@@ -100,7 +106,9 @@ fn body(
         pool,
         ..
     } = asked;
-    pool.buffers.give(outgoing.take_head());
+    if let Some(outgoing) = outgoing.as_mut().filter(|own| own.is_head_sent()) {
+        pool.buffers.give(outgoing.take_head());
+    }
     // An upload that goes on, and is wanted, needs someone to poll it.
     let awaits_upload = !sent && !refused && persistent && response.status.code() < 400;
     let whole = if awaits_upload {
@@ -132,7 +140,7 @@ fn body(
         input,
         framing,
         idle_timeout: upstream.timeouts.idle,
-        upload: (!sent && !refused).then_some(outgoing),
+        upload: outgoing.take().filter(|_| !sent && !refused).map(Box::new),
         awaits_upload,
         reusable,
         trailers,
@@ -198,10 +206,13 @@ fn clean(headers: &mut Headers, version: Version, trailers: bool) {
 }
 
 /// Leaves HTTP, if the client asked for it and for this protocol.
-fn switch(call: Call, asked: Asked<'_>) -> Result<Response, ParseError> {
+fn switch(
+    call: Call,
+    outgoing: Option<Outgoing>,
+    asked: Asked<'_>,
+) -> Result<Response, ParseError> {
     let Call {
         connection,
-        mut outgoing,
         mut incoming,
         ..
     } = call;
@@ -210,9 +221,10 @@ fn switch(call: Call, asked: Asked<'_>) -> Result<Response, ParseError> {
     let wanted = chosen
         .map(|protocol| offered.iter().any(|own| own.eq_ignore_ascii_case(protocol)))
         .reduce(|all, one| all && one);
-    if !asked.upgrade || wanted != Some(true) || !outgoing.is_done() {
+    let mut outgoing = outgoing.filter(Outgoing::is_done);
+    let (true, Some(true), Some(outgoing)) = (asked.upgrade, wanted, &mut outgoing) else {
         return Err(ParseError::StartLine);
-    }
+    };
     let mut response = Response::new(StatusCode::SWITCHING_PROTOCOLS);
     response.headers = std::mem::take(&mut incoming.head.headers);
     let protocols: Vec<u8> = response

@@ -76,11 +76,7 @@ impl Upgraded {
         upward: &mut Pipe,
         downward: &mut Pipe,
     ) -> Result<(), Why> {
-        let Connection {
-            transport,
-            deadline,
-            ..
-        } = &self.connection;
+        let (transport, deadline) = (self.connection.transport(), self.connection.deadline());
         let mut moved = None;
         poll_fn(|cx| {
             let up = upward.poll(cx, &self.pool, client, transport);

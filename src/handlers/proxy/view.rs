@@ -174,7 +174,7 @@ impl View {
         };
         let view = self.current();
         let mut endpoints = view.endpoints.iter();
-        let answered = endpoints.find(|own| own.name == trail.endpoint);
+        let answered = endpoints.find(|own| Some(&own.name) == trail.endpoint.as_ref());
         if let Some(own) = answered.filter(|own| affinity.pinned != Some(own.id)) {
             let cookie = sticky.set_cookie(&own.token, x.connection.secure);
             response.headers.append(&name::SET_COOKIE, cookie);
@@ -254,7 +254,7 @@ impl View {
     }
 
     /// Keeps a connection that is between two exchanges, or drops it if enough are kept.
-    pub(super) fn keep(&self, opened: Opened) {
+    pub(super) fn keep(&self, opened: Box<Opened>) {
         IdleList::keep(opened, &self.keep_alive);
         if let Some(pool) = self.pool.upgrade() {
             pool.watch(&self.deadlines);

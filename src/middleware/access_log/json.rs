@@ -333,9 +333,13 @@ impl Object<'_> {
     }
 
     fn upstream(&mut self, trail: &UpstreamTrail) {
-        let (upstream, endpoint) = (trail.upstream.as_bytes(), trail.endpoint.as_bytes());
-        self.text(Field::Upstream, b",\"upstream\":", upstream);
-        self.text(Field::Endpoint, b",\"endpoint\":", endpoint);
+        let endpoint = trail.endpoint.as_deref().unwrap_or_default();
+        self.text(
+            Field::Upstream,
+            b",\"upstream\":",
+            trail.upstream.as_bytes(),
+        );
+        self.text(Field::Endpoint, b",\"endpoint\":", endpoint.as_bytes());
         self.number(Field::Tries, b",\"tries\":", trail.tries);
         if let Some(status) = trail.status {
             self.number(Field::UpstreamStatus, b",\"upstream_status\":", status);

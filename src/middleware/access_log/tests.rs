@@ -108,7 +108,7 @@ fn json_of_an_exchange_that_broke() {
     x.request_id = Some("id-1".into());
     x.upstream = Some(Box::new(UpstreamTrail {
         upstream: "backend".into(),
-        endpoint: "127.0.0.1:9000".into(),
+        endpoint: Some("127.0.0.1:9000".into()),
         tries: 2,
         connected: Some(Duration::from_millis(1)),
         first_byte: Some(Duration::from_millis(2)),
