@@ -79,21 +79,24 @@ enum Next {
 
 impl UpstreamBody {
     pub(super) fn new(start: Start) -> Self {
+        let left = match start.framing {
+            Framing::None | Framing::Length(0) => Left::Nothing,
+            Framing::Length(length) => Left::Length(length),
+            Framing::Chunked => Left::Chunked(Box::default()),
+            Framing::UntilClose => Left::UntilClose,
+        };
+        // What stands behind a head without a body belongs to nobody.
+        let dirty = matches!(left, Left::Nothing) && !start.input.is_empty();
         Self {
             connection: Some(start.connection),
             input: start.input,
-            left: match start.framing {
-                Framing::None | Framing::Length(0) => Left::Nothing,
-                Framing::Length(length) => Left::Length(length),
-                Framing::Chunked => Left::Chunked(Box::default()),
-                Framing::UntilClose => Left::UntilClose,
-            },
+            left,
             idle_timeout: start.idle_timeout,
             waiting: None,
             upload: start.upload,
             waits: Waits::Client,
             awaits_upload: start.awaits_upload,
-            reusable: start.reusable,
+            reusable: start.reusable && !dirty,
             takes_trailers: start.trailers,
             trailers: None,
         }

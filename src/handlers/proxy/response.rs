@@ -99,7 +99,7 @@ fn body(
     let version = incoming.head.version;
     response.headers = std::mem::take(&mut incoming.head.headers);
     let sent = outgoing.as_ref().is_none_or(Outgoing::is_done);
-    let mut reusable = persistent && !refused && framing != Framing::UntilClose;
+    let reusable = persistent && !refused && framing != Framing::UntilClose;
     let Asked {
         request,
         upstream,
@@ -132,9 +132,6 @@ fn body(
     }
     let input = Bytes::copy_from_slice(incoming.rest());
     pool.buffers.give(incoming.into_buffer());
-    if framing == Framing::None {
-        reusable &= input.is_empty();
-    }
     response.body = Body::Stream(Box::new(UpstreamBody::new(Start {
         connection,
         input,

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use super::{SAID, get, proxy, proxy_with, without_id};
+use super::{SAID, expect_kept, get, proxy, proxy_with, without_id};
 use crate::support::upstream::Upstream;
 
 /// Larger than all buffers between the two ends.
@@ -82,10 +82,7 @@ fn a_chunked_answer_keeps_its_pieces_flowing_and_its_trailers() {
     }
     peer.send("0\r\nX-Sum: 2\r\n\r\n");
     assert_eq!(client.read_until(b"\r\n\r\n"), b"0\r\nX-Sum: 2\r\n\r\n");
-    get(&mut client, "/again");
-    peer.read_request();
-    peer.respond("200 OK", "kept");
-    assert_eq!(client.read_response().text(), "kept");
+    expect_kept(&mut client, &mut peer);
 }
 
 #[test]
@@ -237,10 +234,30 @@ fn an_early_answer_does_not_end_the_upload() {
     client.send("later");
     assert_eq!(peer.read_bytes(5), b"later");
     let mut client = daemon.connect("web");
-    get(&mut client, "/next");
-    assert!(peer.read_request().head.starts_with("GET /next "));
-    peer.respond("200 OK", "kept");
-    assert_eq!(client.read_response().text(), "kept");
+    expect_kept(&mut client, &mut peer);
+}
+
+#[test]
+fn garbage_behind_an_early_answer_ends_the_connection() {
+    let upstream = Upstream::tcp();
+    let daemon = proxy(&upstream);
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nevil",
+        "HTTP/1.1 204 No Content\r\n\r\nevil",
+    ] {
+        let mut client = daemon.connect("web");
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nfirst ");
+        let mut peer = upstream.accept();
+        peer.read_request_head();
+        assert_eq!(peer.read_bytes(6), b"first ");
+        peer.send(answer);
+        let status = client.read_head().status;
+        assert!(status == 200 || status == 204, "{status}");
+        client.send("later");
+        // Whether or not the rest was still passed on.
+        let rest = peer.read_to_end();
+        assert!(b"later".starts_with(&rest), "{rest:?}");
+    }
 }
 
 #[test]
