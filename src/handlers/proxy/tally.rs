@@ -1,25 +1,10 @@
 //! What a proxy counts, by upstream.
 
-use crate::exchange::Why;
 use crate::telemetry::{Count, Metrics};
-
-/// The words that tries fail with.
-const WHYS: [Why; 9] = [
-    Why::NoEndpoint,
-    Why::ConnectRefused,
-    Why::ConnectFailed,
-    Why::ConnectTimeout,
-    Why::FirstByteTimeout,
-    Why::IdleTimeout,
-    Why::UpstreamReset,
-    Why::UpstreamBadHead,
-    Why::RetriedStatus,
-];
 
 /// The numbers of one upstream.
 #[derive(Debug)]
 pub(super) struct Tally {
-    failed: Box<[(Why, Count)]>,
     retried: Count,
     denied: Count,
     hedged: Count,
@@ -28,18 +13,7 @@ pub(super) struct Tally {
 impl Tally {
     pub(super) fn new(metrics: &Metrics, upstream: &str) -> Self {
         let labels = || vec![("upstream", upstream.into())];
-        let failed = WHYS.into_iter().map(|why| {
-            let mut labels = labels();
-            labels.push(("why", why.as_str().into()));
-            let count = metrics.count(
-                "httpserverd_proxy_failed_tries_total",
-                "Tries that came to nothing, by why.",
-                labels,
-            );
-            (why, count)
-        });
         Self {
-            failed: failed.collect(),
             retried: metrics.count(
                 "httpserverd_proxy_retries_total",
                 "Requests tried once more.",
@@ -55,13 +29,6 @@ impl Tally {
                 "Second tries beside a first that took long.",
                 labels(),
             ),
-        }
-    }
-
-    /// A try came to nothing.
-    pub(super) fn failed(&self, worker: usize, why: Why) {
-        if let Some((_, count)) = self.failed.iter().find(|(known, _)| *known == why) {
-            count.add(worker, 1);
         }
     }
 

@@ -141,11 +141,11 @@ fn config(servers: &[Server]) -> String {
     )
 }
 
-/// How often tries failed, by why.
+/// How often tries failed, by endpoint and why.
 fn failures(daemon: &Daemon) -> Vec<(String, u64)> {
     let page = daemon.get("web", "/metrics").text();
     let line = |line: &str| {
-        let rest = line.strip_prefix("httpserverd_proxy_failed_tries_total{")?;
+        let rest = line.strip_prefix("httpserverd_upstream_failures_total{")?;
         let (labels, count) = rest.split_once("} ")?;
         let (_, why) = labels.split_once("why=\"")?;
         let why = why.split('"').next()?.to_owned();
