@@ -12,6 +12,7 @@ pub mod etag;
 pub mod fuzz;
 pub mod h1;
 pub mod headers;
+mod list;
 pub mod method;
 pub mod mime;
 pub mod name;

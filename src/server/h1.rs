@@ -12,6 +12,7 @@ use super::desk::Buffers;
 use super::dispatch::{Answer, dispatch, refuse};
 use super::h1_body::{BodyProgress, RequestBody};
 use super::h1_head::{Head, Refusal, prepare, read_head, replace_if_body_failed};
+use super::h1_output;
 use super::h1_write::{self, Sent};
 use super::snapshot::Snapshot;
 use super::worker::Phase;
@@ -60,7 +61,7 @@ async fn exchanges(connection: &Rc<Connection>, buffers: &mut Buffers, mut state
         state = state.on(Event::Begun);
     }
     if state == State::Lingering {
-        let flushed = h1_write::flush(connection, &mut buffers.output).await;
+        let flushed = h1_output::flush(connection, &mut buffers.output).await;
         state = state.on(match flushed {
             Ok(()) => linger(connection).await,
             Err(_) => Event::Gone,
@@ -137,7 +138,7 @@ async fn exchange(
         return state;
     }
     // The client may be waiting for the answer before it sends the rest.
-    state.on(match h1_write::flush(connection, output).await {
+    state.on(match h1_output::flush(connection, output).await {
         Ok(()) => drain(connection, unread).await,
         Err(_) => Event::Gone,
     })
@@ -168,7 +169,7 @@ async fn answer<'t>(
         return refuse(x, snapshot, response).await;
     }
     // Its reader will write a 100 past the output, which must not overtake what is in there.
-    if x.body.is_some() && h1_write::flush(connection, output).await.is_err() {
+    if x.body.is_some() && h1_output::flush(connection, output).await.is_err() {
         return refuse(
             x,
             snapshot,
@@ -180,7 +181,7 @@ async fn answer<'t>(
     let mut watching = x.body.is_none();
     dispatch(x, snapshot, |cx| {
         // The handler waits: answers to requests before this one shall not.
-        match h1_write::poll_progress(connection, output, cx) {
+        match h1_output::poll_progress(connection, output, cx) {
             Err(why) => Poll::Ready(why),
             Ok(()) => connection.poll_gone(&mut watching, cx),
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::connection::Connection;
 use super::desk::Buffers;
 use super::h1_body::{BodyProgress, RequestBody};
-use super::h1_write;
+use super::h1_output;
 use super::snapshot::Snapshot;
 use crate::clock;
 use crate::exchange::{Response, Why};
@@ -53,7 +53,7 @@ pub(super) async fn read_head(connection: &Rc<Connection>, buffers: &mut Buffers
         if let Some(head) = parse_head(connection, buffers, &head_limits, &mut started) {
             return head;
         }
-        if h1_write::flush(connection, &mut buffers.output)
+        if h1_output::flush(connection, &mut buffers.output)
             .await
             .is_err()
         {

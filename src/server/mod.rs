@@ -9,6 +9,7 @@ pub mod dispatch;
 pub mod h1;
 pub mod h1_body;
 mod h1_head;
+pub mod h1_output;
 pub mod h1_write;
 pub mod listener;
 pub mod mailbox;
