@@ -115,7 +115,7 @@ fn if_modified_since(headers: &Headers, current: &Validators<'_>, now: u64) -> O
 }
 
 /// The date of a field that has one line and holds a valid date; all others are ignored.
-fn only_date(headers: &Headers, field: &super::HeaderName, now: u64) -> Option<u64> {
+pub(super) fn only_date(headers: &Headers, field: &super::HeaderName, now: u64) -> Option<u64> {
     let mut lines = headers.get_all(field);
     let first = lines.next()?;
     if lines.next().is_some() {

@@ -1,5 +1,7 @@
 //! Request methods (RFC 9110 §9, RFC 5789 for PATCH).
 
+use super::token::is_token;
+
 /// A request method. Methods are case-sensitive tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[expect(missing_docs, reason = "each variant is the method of that name")]
@@ -32,7 +34,7 @@ impl Method {
             b"TRACE" => Self::Trace,
             b"CONNECT" => Self::Connect,
             other => {
-                if other.is_empty() || !other.iter().all(|&b| super::name::is_token_byte(b)) {
+                if !is_token(other) {
                     return None;
                 }
                 Self::Extension(std::str::from_utf8(other).ok()?.into())

@@ -21,6 +21,7 @@ pub mod query;
 pub mod range;
 pub mod status;
 pub mod target;
+pub mod token;
 
 pub use headers::Headers;
 pub use method::Method;

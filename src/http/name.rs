@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::token::is_token;
+
 /// A field name. Comparison ignores case; the spelling given is the spelling sent.
 #[derive(Clone)]
 pub struct HeaderName(Repr);
@@ -235,7 +237,7 @@ const fn hash(name: &[u8]) -> usize {
 impl HeaderName {
     /// Reads a name; `None` if it is empty or not a token (RFC 9110 §5.1).
     pub fn from_bytes(name: &[u8]) -> Option<Self> {
-        if name.is_empty() || !name.iter().all(|&byte| is_token_byte(byte)) {
+        if !is_token(name) {
             return None;
         }
         let text = std::str::from_utf8(name).ok()?;
@@ -292,40 +294,6 @@ impl fmt::Display for HeaderName {
         f.write_str(self.as_str())
     }
 }
-
-/// `tchar` of RFC 9110 §5.6.2.
-pub const fn is_token_byte(byte: u8) -> bool {
-    TOKEN[byte as usize]
-}
-
-static TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        #[expect(clippy::cast_possible_truncation, reason = "below 128")]
-        let c = byte as u8;
-        table[byte] = c.is_ascii_alphanumeric()
-            || matches!(
-                c,
-                b'!' | b'#'
-                    | b'$'
-                    | b'%'
-                    | b'&'
-                    | b'\''
-                    | b'*'
-                    | b'+'
-                    | b'-'
-                    | b'.'
-                    | b'^'
-                    | b'_'
-                    | b'`'
-                    | b'|'
-                    | b'~'
-            );
-        byte += 1;
-    }
-    table
-};
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,8 @@
 //! How long a response is fresh, and how old it is (RFC 9111 §4.2).
 
 use super::{ResponseDirectives, SECONDS_MAX, seconds, storing};
-use crate::http::{Headers, StatusCode, date, name};
+use crate::http::conditional::only_date;
+use crate::http::{Headers, StatusCode, name};
 
 /// What the operator decides where a response leaves it open. Times are seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -84,10 +85,4 @@ fn made(headers: &Headers, received: u64) -> u64 {
 fn told_age(headers: &Headers) -> u64 {
     let first = headers.list(&name::AGE).next();
     first.and_then(seconds).unwrap_or(0)
-}
-
-fn only_date(headers: &Headers, field: &crate::http::HeaderName, now: u64) -> Option<u64> {
-    let mut lines = headers.get_all(field);
-    let first = lines.next()?;
-    lines.next().is_none().then(|| date::parse(first, now))?
 }

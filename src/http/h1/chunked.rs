@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::ParseError;
 use super::encode::write_decimal;
+use crate::http::token::is_token;
 use crate::http::{Headers, name};
 
 /// Hexadecimal digits of a chunk size: as many as fit into 64 bits.
@@ -215,7 +216,7 @@ fn parse_trailers(bytes: &[u8]) -> Result<Option<Headers>, ParseError> {
         let colon = memchr::memchr(b':', line).ok_or(ParseError::NoColon)?;
         let (name, value) = line.split_at(colon);
         let value = value.get(1..).unwrap_or_default().trim_ascii();
-        if name.is_empty() || !name.iter().all(|&byte| name::is_token_byte(byte)) {
+        if !is_token(name) {
             return Err(ParseError::FieldName);
         }
         if value

@@ -1,6 +1,6 @@
 //! Finding the first byte that may not stand where it stands.
 
-use crate::http::name::is_token_byte;
+use crate::http::token::is_token_byte;
 
 /// Where the run of bytes that a field value may hold ends (RFC 9110 §5.5: HTAB, SP, visible
 /// characters and obs-text), from `at` on; the length of `buf` if it does not end.
