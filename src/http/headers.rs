@@ -105,24 +105,29 @@ impl Headers {
     }
 
     /// Notes a field line of a section that a parser is reading and has checked: its name, where
-    /// that starts in the section, where its value stands, and whether the line is written as we
-    /// would write it. [`Self::fill`] must follow once the section is complete; until then its
-    /// names and values read as empty.
+    /// in the section that and the value stand, and whether the line is written as we would write
+    /// it. [`Self::fill`] must follow once the section is complete; until then its names and
+    /// values read as empty.
     #[inline]
-    pub(super) fn note(&mut self, name: &[u8], start: usize, value: Range<usize>, plain: bool) {
+    pub(super) fn note(
+        &mut self,
+        known: Known,
+        name: Range<usize>,
+        value: Range<usize>,
+        plain: bool,
+    ) {
         let base = self.bytes.len();
-        let span = |start: usize, end: usize| Span {
-            start: offset(base + start),
-            end: offset(base + end),
+        let span = |range: Range<usize>| Span {
+            start: offset(base + range.start),
+            end: offset(base + range.end),
         };
-        let known = Known::intern(name);
         self.known |= known.bit();
         if !plain {
             self.known |= EDITED;
         }
         self.fields.push(Field {
-            name: span(start, start + name.len()),
-            value: span(value.start, value.end),
+            name: span(name),
+            value: span(value),
             known,
         });
     }

@@ -10,8 +10,10 @@ pub struct HeaderName(Repr);
 
 #[derive(Clone)]
 enum Repr {
-    Known(Known),
-    Other(Box<str>),
+    /// An interned name in its canonical spelling.
+    Canonical(Known),
+    /// Any other name, or an interned one in a spelling of its own.
+    Spelt(Known, Box<str>),
 }
 
 /// An interned name: an index into [`KNOWN`]. 255 stands for "not interned".
@@ -21,7 +23,9 @@ pub(super) struct Known(u8);
 impl Known {
     pub(super) const NONE: Self = Self(u8::MAX);
 
-    /// The interned name that this token spells in any case, or [`Known::NONE`].
+    /// The interned name that these bytes, whatever they are, spell in any case, or
+    /// [`Known::NONE`].
+    #[inline]
     pub(super) fn intern(name: &[u8]) -> Self {
         let mut slot = hash(name);
         loop {
@@ -50,9 +54,7 @@ impl NameSet {
     pub(super) const fn of(names: &[&HeaderName]) -> Self {
         let (mut bits, mut index) = (0, 0);
         while index < names.len() {
-            if let Repr::Known(known) = &names[index].0 {
-                bits |= known.bit();
-            }
+            bits |= names[index].known().bit();
             index += 1;
         }
         Self(bits)
@@ -64,23 +66,36 @@ impl NameSet {
     }
 }
 
-/// Whether two tokens differ in case at most. `known` holds letters, digits and `-` only, and
-/// for those no token byte but the same letter in the other case differs in this one bit alone.
+/// Whether `name`, which may hold any bytes, differs in case at most from `known`, which holds
+/// letters, digits and `-` only.
 fn is_spelling_of(name: &[u8], known: &[u8]) -> bool {
-    const CASE: u64 = 0x2020_2020_2020_2020;
-    let differ = |one: u64, other: u64| (one ^ other) & !CASE != 0;
+    // The bit of the case, where `known` has a letter: there the bit above it is set.
+    let case = |known: u64| (known >> 1) & 0x2020_2020_2020_2020;
+    let differ = |one: u64, known: u64| (one ^ known) & !case(known) != 0;
+    let differ8 = |one: &[u8; 8], known: &[u8; 8]| {
+        differ(u64::from_le_bytes(*one), u64::from_le_bytes(*known))
+    };
+    let differ4 = |one: &[u8; 4], known: &[u8; 4]| {
+        let [one, known] = [one, known].map(|half| u64::from(u32::from_le_bytes(*half)));
+        differ(one, known)
+    };
     if name.len() != known.len() {
         return false;
     }
-    let words = name.as_chunks::<8>().0.iter().zip(known.as_chunks::<8>().0);
-    for (one, other) in words {
-        if differ(u64::from_le_bytes(*one), u64::from_le_bytes(*other)) {
-            return false;
-        }
+    let mut words = name.as_chunks::<8>().0.iter().zip(known.as_chunks::<8>().0);
+    if words.any(|(one, known)| differ8(one, known)) {
+        return false;
     }
     // The end, once more over bytes already compared rather than one by one.
-    if let (Some(one), Some(other)) = (name.last_chunk::<8>(), known.last_chunk::<8>()) {
-        return !differ(u64::from_le_bytes(*one), u64::from_le_bytes(*other));
+    if let (Some(one), Some(known)) = (name.last_chunk(), known.last_chunk()) {
+        return !differ8(one, known);
+    }
+    let (starts, ends) = (
+        (name.first_chunk(), known.first_chunk()),
+        (name.last_chunk(), known.last_chunk()),
+    );
+    if let ((Some(one), Some(known)), (Some(end), Some(known_end))) = (starts, ends) {
+        return !differ4(one, known) && !differ4(end, known_end);
     }
     name.eq_ignore_ascii_case(known)
 }
@@ -101,7 +116,7 @@ macro_rules! names {
         $(
             #[doc = concat!("`", $text, "`.")]
             pub const $constant: HeaderName =
-                HeaderName(Repr::Known(Known(Index::$constant as u8)));
+                HeaderName(Repr::Canonical(Known(Index::$constant as u8)));
         )*
     };
 }
@@ -191,6 +206,18 @@ names! {
     X_RATELIMIT_LIMIT "X-RateLimit-Limit"
     X_RATELIMIT_REMAINING "X-RateLimit-Remaining"
     X_RATELIMIT_RESET "X-RateLimit-Reset"
+    // What browsers send with every request: read faster than a name that has to be checked.
+    DNT "DNT"
+    PRIORITY "Priority"
+    SEC_CH_UA "Sec-CH-UA"
+    SEC_CH_UA_MOBILE "Sec-CH-UA-Mobile"
+    SEC_CH_UA_PLATFORM "Sec-CH-UA-Platform"
+    SEC_FETCH_DEST "Sec-Fetch-Dest"
+    SEC_FETCH_MODE "Sec-Fetch-Mode"
+    SEC_FETCH_SITE "Sec-Fetch-Site"
+    SEC_FETCH_USER "Sec-Fetch-User"
+    SEC_GPC "Sec-GPC"
+    UPGRADE_INSECURE_REQUESTS "Upgrade-Insecure-Requests"
 }
 
 /// Room for the interned names, eight times over, so that hardly a look-up meets another name.
@@ -242,27 +269,25 @@ impl HeaderName {
         }
         let text = std::str::from_utf8(name).ok()?;
         let known = Known::intern(name);
-        Some(Self(match known {
-            Known::NONE => Repr::Other(text.into()),
+        Some(Self(match KNOWN.get(usize::from(known.0)) {
+            Some(canonical) if *canonical == text => Repr::Canonical(known),
             // A spelling of one's own is kept.
-            Known(index) if KNOWN[usize::from(index)] != text => Repr::Other(text.into()),
-            known => Repr::Known(known),
+            _ => Repr::Spelt(known, text.into()),
         }))
     }
 
     /// The name as it will be sent.
     pub fn as_str(&self) -> &str {
         match &self.0 {
-            Repr::Known(Known(index)) => KNOWN[usize::from(*index)],
-            Repr::Other(text) => text,
+            Repr::Canonical(Known(index)) => KNOWN[usize::from(*index)],
+            Repr::Spelt(_, text) => text,
         }
     }
 
     #[inline]
-    pub(super) fn known(&self) -> Known {
+    pub(super) const fn known(&self) -> Known {
         match &self.0 {
-            Repr::Known(known) => *known,
-            Repr::Other(text) => Known::intern(text.as_bytes()),
+            Repr::Canonical(known) | Repr::Spelt(known, _) => *known,
         }
     }
 }
@@ -302,6 +327,8 @@ mod tests {
     #[test]
     fn every_interned_name_finds_itself_in_any_case() {
         for (index, name) in KNOWN.iter().enumerate() {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+            assert!(name.bytes().all(plain), "{name}");
             let lower = name.to_ascii_lowercase();
             assert_eq!(
                 usize::from(Known::intern(lower.as_bytes()).0),
@@ -312,6 +339,20 @@ mod tests {
                 HeaderName::from_bytes(name.as_bytes()).unwrap().as_str(),
                 *name
             );
+        }
+    }
+
+    #[test]
+    fn whatever_differs_in_more_than_case_is_another_name() {
+        for name in KNOWN {
+            for at in 0..name.len() {
+                let mut other = name.as_bytes().to_vec();
+                for byte in 0..=u8::MAX {
+                    other[at] = byte;
+                    let same = other.eq_ignore_ascii_case(name.as_bytes());
+                    assert_eq!(is_spelling_of(&other, name.as_bytes()), same, "{name}");
+                }
+            }
         }
     }
 

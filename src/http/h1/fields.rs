@@ -2,8 +2,10 @@
 
 use super::error::ParseError;
 use super::head::HeadLimits;
-use super::scan::{token_end, value_end};
+use super::scan::{colon, token_end, value_end};
 use crate::http::Headers;
+use crate::http::name::Known;
+use crate::http::token::is_token;
 
 /// Reads a field section up to and with its empty line.
 ///
@@ -100,7 +102,8 @@ impl FieldParser {
             if headers.len() >= limits.header_count {
                 return Err(ParseError::TooManyFields);
             }
-            self.note(buf, headers);
+            let name = buf.get(self.line..self.name_end).unwrap_or_default();
+            self.note(buf, Known::intern(name), headers);
             self.line = self.at;
         }
     }
@@ -109,8 +112,10 @@ impl FieldParser {
     /// is left to the steps, which look at it once more and then remember where they are.
     #[inline]
     fn whole_line(&mut self, buf: &[u8], limits: &HeadLimits, headers: &mut Headers) -> bool {
-        let name_end = token_end(buf, self.at);
-        if name_end == self.at || buf.get(name_end) != Some(&b':') {
+        let name_end = colon(buf, self.at);
+        let name = buf.get(self.at..name_end).unwrap_or_default();
+        let known = Known::intern(name);
+        if known == Known::NONE && !is_token(name) {
             return false;
         }
         let value_end = value_end(buf, name_end + 1);
@@ -123,7 +128,7 @@ impl FieldParser {
         }
         self.name_end = name_end;
         self.at = end;
-        self.note(buf, headers);
+        self.note(buf, known, headers);
         self.line = end;
         true
     }
@@ -175,23 +180,25 @@ impl FieldParser {
 
     /// Notes the line that ends before `at`, white space around its value left out.
     #[inline]
-    fn note(&self, buf: &[u8], headers: &mut Headers) {
+    fn note(&self, buf: &[u8], known: Known, headers: &mut Headers) {
         let mut start = self.name_end + 1;
         let mut value = buf.get(start..self.at - 2).unwrap_or_default();
-        while let [b' ' | b'\t', rest @ ..] = value {
-            value = rest;
-            start += 1;
+        // As nearly all are written: a space, and the value.
+        let plain = match value {
+            [b' ', rest @ ..] => {
+                (start, value) = (start + 1, rest);
+                !matches!(rest, [b' ' | b'\t', ..] | [.., b' ' | b'\t'])
+            }
+            _ => false,
+        };
+        if !plain {
+            let behind = value.trim_ascii_start();
+            start += value.len() - behind.len();
+            value = behind.trim_ascii_end();
         }
-        while let [rest @ .., b' ' | b'\t'] = value {
-            value = rest;
-        }
-        let name = buf.get(self.line..self.name_end).unwrap_or_default();
-        let plain = start == self.name_end + 2
-            && buf.get(self.name_end + 1) == Some(&b' ')
-            && start + value.len() == self.at - 2;
+        let name = self.line - self.section..self.name_end - self.section;
         let start = start - self.section;
-        let value = start..start + value.len();
-        headers.note(name, self.line - self.section, value, plain);
+        headers.note(known, name, start..start + value.len(), plain);
     }
 }
 
