@@ -1,5 +1,7 @@
 //! How a value is written so that it stays a value, whatever it holds.
 
+use crate::http::target::{hex_byte, stays_encoded};
+
 /// The place a value is written into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Escape {
@@ -11,8 +13,8 @@ pub enum Escape {
     Html,
     /// A field value: control bytes become spaces.
     Field,
-    /// The path of a URI: `/` stays, and so does `%2F`, which is how decoded paths hold a slash
-    /// within a segment.
+    /// The path of a URI: `/` stays, and so does what decoded paths hold encoded: `%2F` is a
+    /// slash within a segment.
     UriPath,
     /// One segment of a path, or a name or value of a query.
     UriComponent,
@@ -92,13 +94,19 @@ fn uri(value: &[u8], out: &mut Vec<u8>, is_path: bool) {
             {
                 out.push(byte);
             }
-            b'%' if is_path && tail.starts_with(b"2F") => out.push(byte),
+            b'%' if is_path && is_kept_encoded(tail) => out.push(byte),
             _ => {
                 out.push(b'%');
                 out.extend_from_slice(&hex(byte));
             }
         }
     }
+}
+
+/// Whether the two digits behind a `%` are of a byte that decoded paths hold encoded.
+fn is_kept_encoded(tail: &[u8]) -> bool {
+    let byte = tail.first_chunk::<2>().and_then(|digits| hex_byte(*digits));
+    byte.is_some_and(stays_encoded)
 }
 
 fn json(value: &[u8], out: &mut Vec<u8>) {
@@ -198,6 +206,11 @@ mod tests {
             "a/b%20c%3Fd%23e%25f%2Fg",
         );
         check(Escape::UriPath, "é\\\r\n", "%C3%A9%5C%0D%0A");
+        check(
+            Escape::UriPath,
+            "%2f%5c%0a%7F%41%2",
+            "%2f%5c%0a%7F%2541%252",
+        );
         check(Escape::UriPath, "a:b@c&d=e;f", "a:b@c&d=e;f");
         check(
             Escape::UriComponent,

@@ -162,7 +162,7 @@ impl Target {
                         .ok_or(TargetError::PercentEncoding)?;
                     rest = after;
                     match hex_byte(*digits).ok_or(TargetError::PercentEncoding)? {
-                        b'/' | b'\\' | 0..=0x1f | 0x7f => {
+                        byte if stays_encoded(byte) => {
                             self.path.push(b'%');
                             self.path.extend_from_slice(digits);
                             self.encoded_separator = true;
@@ -346,8 +346,14 @@ fn offset(length: usize) -> Result<u32, TargetError> {
     u32::try_from(length).map_err(|_| TargetError::Form)
 }
 
+/// Whether a byte that is percent-encoded in a path stays so in the decoded one: decoded, it
+/// would divide a segment in two for whoever reads it, or end what it is written into.
+pub const fn stays_encoded(byte: u8) -> bool {
+    matches!(byte, b'/' | b'\\' | 0..=0x1f | 0x7f)
+}
+
 /// The byte two hexadecimal digits stand for.
-pub(super) fn hex_byte([high, low]: [u8; 2]) -> Option<u8> {
+pub fn hex_byte([high, low]: [u8; 2]) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     u8::try_from(digit(high)? << 4 | digit(low)?).ok()
 }
