@@ -98,7 +98,8 @@ pub trait BodyStream: fmt::Debug {
     }
 
     /// Throws away what has come already, without waiting for more, so that it is known whether
-    /// that is broken. Asked of the content of a request that nobody has read.
+    /// that is broken. Asked of the content of a request that nobody has taken: who wraps that and
+    /// leaves it in the exchange hands this on.
     fn discard_received(&mut self) {}
 
     /// The trailer fields, if there were any; asked for after the clean end.

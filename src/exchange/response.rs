@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Body, Exchange, Why};
+use super::{Body, Escape, Exchange, Why};
 use crate::http::{Headers, StatusCode, name};
 
 /// Status, fields and content. `Date`, `Server`, `Connection` and the framing fields are the
@@ -63,7 +63,10 @@ impl Response {
 
     /// `{"error": "…"}` with this text.
     pub fn error_text(status: StatusCode, text: &str) -> Self {
-        let json = serde_json::json!({ "error": text }).to_string();
+        let mut json = Vec::with_capacity(64);
+        json.extend_from_slice(b"{\"error\":\"");
+        Escape::Json.write(text.as_bytes(), &mut json);
+        json.extend_from_slice(b"\"}");
         Self::json(status, json)
     }
 
@@ -96,5 +99,24 @@ impl Response {
     pub fn with(mut self, name: &crate::http::HeaderName, value: impl AsRef<[u8]>) -> Self {
         self.headers.set(name, value);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_an_error_stays_a_json_string() {
+        let response = Response::error_text(StatusCode::NOT_FOUND, "no \"such\" \\");
+        let Body::Bytes(content) = response.body else {
+            panic!("no content");
+        };
+        assert_eq!(content, r#"{"error":"no \"such\" \\"}"#);
+        let response = Response::error(StatusCode::NOT_FOUND, Why::RouteNone);
+        let Body::Bytes(content) = response.body else {
+            panic!("no content");
+        };
+        assert_eq!(content, r#"{"error":"Not Found"}"#);
     }
 }

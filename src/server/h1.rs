@@ -104,8 +104,10 @@ async fn exchange(
     let peer = connection.info.peer.ip();
     let trusted = &snapshot.generation.trusted_proxies;
     let mut x = Exchange::new(head, &connection.info, &connection.worker.locals, started);
-    x.client_ip = client_ip(peer, &x.request.headers, trusted);
     x.trusted_peer = is_within(peer, trusted);
+    if x.trusted_peer {
+        x.client_ip = client_ip(peer, &x.request.headers, trusted);
+    }
     x.body_limit = body.as_ref().map(RequestBody::limit);
     x.body = body.map(|body| Box::new(body) as Box<dyn BodyStream>);
     x.generation = snapshot.generation.id;
