@@ -53,6 +53,13 @@ const HOMES: &[(&str, &[&str])] = &[
             "middleware/compression/results.rs",
         ],
     ),
+    (
+        "redis",
+        &[
+            "middleware/rate_limit/link.rs",
+            "middleware/rate_limit/remote.rs",
+        ],
+    ),
     ("regex", &["build/regex.rs", "build/mod.rs"]),
     ("listenfd", &["daemon/inherited.rs"]),
     ("sd_notify", &["daemon/systemd.rs"]),
@@ -62,6 +69,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "middleware/basic_auth/",
             "middleware/api_key/",
             "middleware/jwt/",
+            "middleware/rate_limit/shared.rs",
             "handlers/proxy/balance/sticky.rs",
         ],
     ),

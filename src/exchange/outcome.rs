@@ -157,6 +157,8 @@ whys! {
     AuthUnavailable = "auth_unavailable",
     /// More requests than a `rate_limit` lets through; 429.
     RateLimited = "rate_limited",
+    /// The store of a `rate_limit` could not say whether it lets the request through; 503.
+    LimiterUnavailable = "limiter_unavailable",
     /// The exchange took longer than `timeout` allows; 504 behind an upstream, 503 otherwise.
     ExchangeTimeout = "exchange_timeout",
 }

@@ -5,6 +5,7 @@ pub(crate) mod daemon;
 pub(crate) mod golden;
 pub(crate) mod log;
 mod process;
+pub(crate) mod redis;
 pub(crate) mod response;
 pub(crate) mod script;
 pub(crate) mod upstream;

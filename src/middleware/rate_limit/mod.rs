@@ -2,12 +2,16 @@
 //! request tells of.
 //!
 //! Buckets are kept once for all workers and are exact: see `gcra` for the arithmetic and
-//! `buckets` for where they are kept.
+//! `buckets` for where they are kept. Those that many daemons share are kept elsewhere: see
+//! `shared` for how they are asked, `link` for the way there, `remote` for who is there.
 
 mod buckets;
 mod fields;
 mod gcra;
+mod link;
+mod remote;
 mod settings;
+mod shared;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,17 +21,21 @@ use ipnet::IpNet;
 use self::buckets::Buckets;
 use self::fields::Fields;
 use self::gcra::{Quota, Verdict};
-use super::request_key::{self, Key};
+use self::shared::{OnError, Shared};
+use super::request_key::{self, Key, KeyBytes};
 use crate::clock;
 use crate::exchange::client::is_within;
-use crate::exchange::{Exchange, Flow, Middleware, Response, Why};
-use crate::http::StatusCode;
+use crate::exchange::{Exchange, Flow, Middleware, Response, Resume, Why};
+use crate::http::{StatusCode, name};
 use crate::telemetry::{Count, Gauge};
 
 pub(super) use settings::KIND;
 
 /// Lets so many requests through in a time.
-struct RateLimit {
+#[derive(Debug)]
+struct RateLimit(Arc<Limit>);
+
+struct Limit {
     quota: Quota,
     key: Key,
     scope: Scope,
@@ -41,6 +49,8 @@ struct RateLimit {
     keys_max: usize,
     kept: Gauge,
     evicted: Count,
+    /// Where the buckets are, if not here.
+    shared: Option<Shared>,
 }
 
 /// Which routes share a bucket.
@@ -56,30 +66,71 @@ enum Scope {
 
 impl Middleware for RateLimit {
     fn on_request(&self, x: &mut Exchange<'_>) -> Flow {
-        if is_within(x.client_ip, &self.exempt) {
+        let limit = &self.0;
+        if is_within(x.client_ip, &limit.exempt) {
             return Flow::Continue;
         }
-        let scope = match self.scope {
+        let scope = match limit.scope {
             Scope::Policy => "",
             Scope::Route => x.route,
         };
-        let Some(key) = self.key.write(x, scope) else {
+        let Some(key) = limit.key.write(x, scope) else {
             return Flow::Continue;
         };
-        let verdict = self.ask_buckets(&key, x.locals.worker);
-        self.settle(x, &verdict)
+        match &limit.shared {
+            None => {
+                let verdict = limit.ask_buckets(&key, x.locals.worker);
+                limit.settle(x, &verdict)
+            }
+            Some(shared) => Limit::ask_store(limit, shared, x, key),
+        }
     }
 
     fn on_response(&self, x: &mut Exchange<'_>, response: &mut Response) {
-        if let Some(fields) = &self.fields
-            && let Some(verdict) = x.held::<Verdict>(self)
+        if let Some(fields) = &self.0.fields
+            && let Some(verdict) = x.held::<Verdict>(&*self.0)
         {
             fields.write(verdict, &mut response.headers);
         }
     }
 }
 
-impl RateLimit {
+/// So that it can hold verdicts for an exchange; its address stays when it is wrapped.
+impl Middleware for Limit {}
+
+impl Limit {
+    /// Asks the store that many daemons share.
+    fn ask_store(limit: &Arc<Self>, shared: &Shared, x: &Exchange<'_>, key: KeyBytes) -> Flow {
+        let (link, worker) = (shared.link(x.locals), x.locals.worker);
+        let limit = Arc::clone(limit);
+        Flow::Wait(Box::pin(async move {
+            let verdict = match &limit.shared {
+                Some(shared) => shared.take(link, &key, worker).await,
+                None => None,
+            };
+            Box::new(move |x: &mut Exchange<'_>| match verdict {
+                Some(verdict) => limit.settle(x, &verdict),
+                None => limit.unanswered(x, &key),
+            }) as Resume
+        }))
+    }
+
+    /// The store could not be asked.
+    fn unanswered(&self, x: &mut Exchange<'_>, key: &[u8]) -> Flow {
+        match self.shared.as_ref().map(|shared| shared.on_error) {
+            Some(OnError::Allow) => Flow::Continue,
+            Some(OnError::Deny) => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                let refusal = Response::error(status, Why::LimiterUnavailable);
+                Flow::Respond(refusal.with(&name::RETRY_AFTER, "1"))
+            }
+            Some(OnError::Local) | None => {
+                let verdict = self.ask_buckets(key, x.locals.worker);
+                self.settle(x, &verdict)
+            }
+        }
+    }
+
     /// Asks the buckets of this process.
     fn ask_buckets(&self, key: &[u8], worker: usize) -> Verdict {
         let key = request_key::hash(key, self.buckets.hasher());
@@ -111,12 +162,13 @@ impl RateLimit {
     }
 }
 
-impl fmt::Debug for RateLimit {
+impl fmt::Debug for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RateLimit")
+        f.debug_struct("Limit")
             .field("quota", &self.quota)
             .field("key", &self.key)
             .field("scope", &self.scope)
+            .field("shared", &self.shared)
             .finish_non_exhaustive()
     }
 }

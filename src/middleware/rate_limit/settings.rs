@@ -1,6 +1,8 @@
 //! What a `rate_limit` table may say.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -9,9 +11,12 @@ use toml::Spanned;
 use super::buckets::Buckets;
 use super::fields::Fields;
 use super::gcra::Quota;
-use super::{RateLimit, Scope};
+use super::remote::Server;
+use super::shared::{self, OnError, Shared};
+use super::{Limit, RateLimit, Scope};
 use crate::build::{
-    BuildContext, Kind, Network, ParseContext, Problem, Rate, Section, Settings, keys,
+    BuildContext, HumanDuration, Kind, Network, ParseContext, Problem, Rate, Secret, Section,
+    Settings, keys,
 };
 use crate::clock;
 use crate::exchange::Middleware;
@@ -35,6 +40,9 @@ exempt = ["127.0.0.1", "10.0.0.0/8"]     # addresses that are not counted
 headers = true            # tell clients what is left
 status = 429              # of a refusal
 max_keys = 1000000        # how many buckets are kept; then the fullest go
+store = "redis://:${REDIS_PASSWORD}@10.0.0.5:6379/0"     # one limit for many daemons
+store_timeout = "50ms"    # how long a request waits for it
+on_error = "local"        # if it does not answer; or "allow", "deny"
 enforce = true            # false: only count and log what would be refused
 "#,
     keys: keys! {
@@ -59,6 +67,14 @@ enforce = true            # false: only count and log what would be refused
         "status": "status" = "429", "the status of a refusal: 429 or 503";
         "max_keys": "number" = "1000000",
             "how many buckets are kept, at some 60 bytes each; then those with the most left go";
+        "store": "secret URL" = "(none)",
+            "a Redis or Valkey server that keeps the buckets for all daemons that name it: \
+             `redis://USER:PASSWORD@HOST:PORT/DATABASE`, \
+             `redis+unix:///PATH?db=DATABASE&user=USER&pass=PASSWORD`";
+        "store_timeout": "duration" = r#""50ms""#, "how long a request waits for the store";
+        "on_error": "\"allow\", \"deny\" or \"local\"" = r#""local""#,
+            "what becomes of a request when the store does not answer: it passes, it is answered \
+             with 503, or the buckets of this process decide";
         "enforce": "true or false" = "true", "false: count and log only, and refuse nothing";
     },
     parse,
@@ -69,6 +85,9 @@ const KEYS_MAX: usize = 1_000_000;
 
 /// Twice as many open connections as any machine has; beyond is a slip of the pen.
 const KEYS_MOST: usize = 100_000_000;
+
+/// Less than that no network answers in; and clients do not wait longer to be let in.
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
 
 /// As written in the file.
 #[derive(Debug, Deserialize)]
@@ -93,6 +112,12 @@ struct Written {
     status: Option<Spanned<StatusCode>>,
     #[serde(default)]
     max_keys: Option<Spanned<usize>>,
+    #[serde(default)]
+    store: Option<Spanned<Secret>>,
+    #[serde(default)]
+    store_timeout: Option<Spanned<HumanDuration>>,
+    #[serde(default)]
+    on_error: Option<Spanned<OnError>>,
     #[serde(default = "default_enforce")]
     enforce: bool,
 }
@@ -112,7 +137,16 @@ struct RateLimitSettings {
     headers: bool,
     status: StatusCode,
     keys_max: usize,
+    store: Option<Store>,
     enforce: bool,
+}
+
+/// Where buckets are shared.
+#[derive(Debug)]
+struct Store {
+    url: Secret,
+    timeout: Duration,
+    on_error: OnError,
 }
 
 fn parse(
@@ -140,6 +174,7 @@ fn parse(
             KEYS_MAX
         }
     };
+    let store = store(&written, quota.as_ref(), section, cx);
     let right = cx.problems.len() == before;
     quota.filter(|_| right).map(|quota| {
         Box::new(RateLimitSettings {
@@ -151,6 +186,7 @@ fn parse(
             headers: written.headers,
             status,
             keys_max,
+            store,
             enforce: written.enforce,
         }) as Box<dyn Settings<Box<dyn Middleware>>>
     })
@@ -191,10 +227,72 @@ fn quota(written: &Written, section: &Section<'_>, cx: &mut ParseContext<'_>) ->
     quota
 }
 
+fn store(
+    written: &Written,
+    quota: Option<&Quota>,
+    section: &Section<'_>,
+    cx: &mut ParseContext<'_>,
+) -> Option<Store> {
+    let Some(url) = &written.store else {
+        let timeout = written.store_timeout.as_ref().map(Spanned::span);
+        let on_error = written.on_error.as_ref().map(Spanned::span);
+        if let Some(span) = timeout.or(on_error) {
+            let message = "there is no `store` that could fail";
+            let hint = "name one, or leave this out: the buckets of this process always answer";
+            cx.refuse(section, span, message, hint);
+        }
+        return None;
+    };
+    if let Err((message, hint)) = Server::parse(url.get_ref().expose()) {
+        cx.refuse(section, url.span(), message, hint);
+    }
+    if quota.is_some_and(|quota| u128::from(quota.fill()) > shared::FILL_MAX.as_nanos()) {
+        let message = "a bucket in a store would take more than a year to fill";
+        let hint = "raise `rate`, or lower `burst`";
+        cx.refuse(section, written.rate.span(), message, hint);
+    }
+    let timeout = written
+        .store_timeout
+        .as_ref()
+        .map_or(shared::TIMEOUT, |timeout| {
+            let duration = timeout.get_ref().0;
+            if !TIMEOUTS.contains(&duration) {
+                let message = "`store_timeout` must be between 1ms and 10s";
+                let hint = "every request waits that long while the store hangs";
+                cx.refuse(section, timeout.span(), message, hint);
+            }
+            duration
+        });
+    Some(Store {
+        url: url.get_ref().clone(),
+        timeout,
+        on_error: written
+            .on_error
+            .as_ref()
+            .map_or_else(OnError::default, |on_error| *on_error.get_ref()),
+    })
+}
+
+impl Store {
+    fn shared(&self, quota: &Quota, cx: &mut BuildContext<'_>) -> Option<Shared> {
+        // It was parsed before, so it can be.
+        let server = Server::parse(self.url.expose()).ok()?;
+        // Kept by its URL: with it go the connections, whoever counts there.
+        let server = cx.carry_over.keep(self.url.expose(), || server);
+        let (timeout, on_error) = (self.timeout, self.on_error);
+        let metrics = &cx.carry_over.metrics;
+        Some(Shared::new(
+            server, &cx.name, quota, timeout, on_error, metrics,
+        ))
+    }
+}
+
 impl Settings<Box<dyn Middleware>> for RateLimitSettings {
     fn build(&self, cx: &mut BuildContext<'_>) -> Result<Box<dyn Middleware>, Box<Problem>> {
         let policy = Policy::new(KIND.name, self.enforce, cx);
         let name = Arc::clone(&cx.name);
+        let store = self.store.as_ref();
+        let shared = store.and_then(|store| store.shared(&self.quota, cx));
         let label = || vec![("name", (&*name).into())];
         let metrics = &cx.carry_over.metrics;
         let kept = metrics.gauge(
@@ -209,7 +307,7 @@ impl Settings<Box<dyn Middleware>> for RateLimitSettings {
         );
         // Who only watches tells clients nothing.
         let told = self.headers && self.enforce;
-        Ok(policy.guard(RateLimit {
+        Ok(policy.guard(RateLimit(Arc::new(Limit {
             quota: self.quota,
             key: self.key.clone(),
             scope: self.scope,
@@ -222,6 +320,7 @@ impl Settings<Box<dyn Middleware>> for RateLimitSettings {
             keys_max: self.keys_max,
             kept,
             evicted,
-        }))
+            shared,
+        }))))
     }
 }

@@ -17,6 +17,7 @@ mod jwt;
 mod limits;
 mod maintenance;
 mod rate_limit;
+mod rate_limit_store;
 mod redirects;
 mod request_id;
 mod rewrite;
