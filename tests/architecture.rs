@@ -53,6 +53,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "middleware/compression/results.rs",
         ],
     ),
+    ("rcgen", &["sys/tls/self_signed.rs"]),
     (
         "redis",
         &[
@@ -62,6 +63,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ),
     ("regex", &["build/regex.rs", "build/mod.rs"]),
     ("listenfd", &["daemon/inherited.rs"]),
+    ("rustls", &["sys/tls/"]),
     ("sd_notify", &["daemon/systemd.rs"]),
     (
         "sha2",
@@ -71,6 +73,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "middleware/jwt/",
             "middleware/rate_limit/shared.rs",
             "handlers/proxy/balance/sticky.rs",
+            "sys/tls/",
         ],
     ),
     ("sha_crypt", &["middleware/basic_auth/hash.rs"]),
@@ -88,6 +91,7 @@ const HOMES: &[(&str, &[&str])] = &[
         &["daemon/journal.rs", "daemon/logging.rs"],
     ),
     ("uuid", &["middleware/request_id.rs"]),
+    ("x509_parser", &["sys/tls/"]),
 ];
 
 /// What the files of a room must not name, and why.

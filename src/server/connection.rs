@@ -62,10 +62,7 @@ impl Connection {
         worker: Rc<Worker>,
         listening: Rc<Listening>,
     ) -> Rc<Self> {
-        let local = match &transport {
-            Transport::Tcp(stream) => stream.local_addr().unwrap_or(UNKNOWN),
-            Transport::Unix(_) => UNKNOWN,
-        };
+        let local = transport.local_address().unwrap_or(UNKNOWN);
         worker.connection_opened();
         Rc::new(Self {
             transport: Rc::new(transport),

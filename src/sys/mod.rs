@@ -5,4 +5,5 @@ pub mod beneath;
 pub mod handover;
 pub mod socket;
 pub mod temporary;
+pub mod tls;
 pub mod transport;

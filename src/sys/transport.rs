@@ -1,10 +1,10 @@
-//! A connected byte stream, of either family, with one waker a direction.
+//! A connected byte stream, of either family or encrypted, with one waker a direction.
 //!
-//! TLS will be a third variant: everything above sees only this type.
+//! Everything above sees only this type.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
 
@@ -12,6 +12,8 @@ use rustix::buffer::spare_capacity;
 use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
+
+use super::tls::{Alpn, HandshakeError, Session};
 
 /// A connected socket. Reading and writing take `&self`: one task may read while the same task
 /// writes, without splitting the socket.
@@ -21,6 +23,8 @@ pub enum Transport {
     Tcp(TcpStream),
     /// A unix stream socket.
     Unix(UnixStream),
+    /// Either of them, encrypted.
+    Tls(Box<Session>),
 }
 
 /// Whether more will be written at once, so that the kernel may wait with a short packet.
@@ -51,6 +55,9 @@ impl Transport {
     /// readiness is forgotten at once: the next read waits without asking the kernel again.
     pub fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         debug_assert!(buffer.capacity() > buffer.len(), "a read needs room");
+        if let Self::Tls(session) = self {
+            return session.try_read(buffer);
+        }
         let room = buffer.capacity() - buffer.len();
         let mut emptied = None;
         let result = self.try_io(Interest::READABLE, || {
@@ -74,6 +81,7 @@ impl Transport {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
+            Self::Tls(session) => session.poll_read_ready(cx),
         }
     }
 
@@ -82,6 +90,7 @@ impl Transport {
         match self {
             Self::Tcp(stream) => stream.poll_write_ready(cx),
             Self::Unix(stream) => stream.poll_write_ready(cx),
+            Self::Tls(session) => session.socket().poll_write_ready(cx),
         }
     }
 
@@ -99,6 +108,9 @@ impl Transport {
     /// Whether nothing has come since the last read, neither bytes nor an end nor an error. The
     /// kernel is asked only if something may have come as far as is known, or if `ask` is set.
     pub fn is_quiet(&self, ask: bool) -> bool {
+        if let Self::Tls(session) = self {
+            return session.is_quiet(ask);
+        }
         let peek = || {
             let mut byte = [0_u8; 1];
             let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
@@ -113,6 +125,9 @@ impl Transport {
     }
 
     /// Writes once, as much as the kernel takes. Tries first and waits only when it must.
+    ///
+    /// A write that had to wait is repeated with the same bytes, behind which others may have
+    /// come: of an encrypted stream some may be on their way.
     pub fn poll_write(
         &self,
         cx: &mut Context<'_>,
@@ -132,6 +147,9 @@ impl Transport {
     /// Writes once without waiting. The kernel is asked whatever the reactor believes: a socket
     /// takes what is written to it, as a rule.
     pub fn try_write(&self, slices: &[IoSlice<'_>], more: More) -> io::Result<usize> {
+        if let Self::Tls(session) = self {
+            return session.try_write(slices, more);
+        }
         let mut flags = SendFlags::NOSIGNAL;
         if more == More::Follows {
             flags |= SendFlags::MORE;
@@ -166,6 +184,9 @@ impl Transport {
         offset: &mut u64,
         count: usize,
     ) -> Poll<io::Result<usize>> {
+        if let Self::Tls(session) = self {
+            return session.poll_send_file(cx, file, offset, count);
+        }
         loop {
             match rustix::fs::sendfile(self, file, Some(&mut *offset), count) {
                 Err(rustix::io::Errno::INTR) => {}
@@ -180,10 +201,25 @@ impl Transport {
 
     /// Ends our direction: the peer reads an end of file.
     pub fn shutdown_write(&self) -> io::Result<()> {
+        self.end();
+        if self.session().is_some_and(|session| !session.is_flushed()) {
+            // The encrypted end is still to be sent, behind what the peer has yet to take; it
+            // says the same.
+            return Ok(());
+        }
         match socket2::SockRef::from(self).shutdown(Shutdown::Write) {
             // The peer is gone already: there is no direction left to end.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             done => done,
+        }
+    }
+
+    /// Our own address; `None` for a unix socket.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Unix(_) => None,
+            Self::Tls(session) => session.socket().local_address(),
         }
     }
 
@@ -197,6 +233,47 @@ impl Transport {
         match self {
             Self::Tcp(stream) => stream.try_io(interest, call),
             Self::Unix(stream) => stream.try_io(interest, call),
+            Self::Tls(session) => session.socket().try_io(interest, call),
+        }
+    }
+
+    /// Agrees with the peer on how to encrypt; nothing to be agreed on where nothing is
+    /// encrypted. To be done before anything is read or written.
+    ///
+    /// # Errors
+    /// Nothing could be agreed.
+    pub fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<Result<(), HandshakeError>> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tls(session) => session.poll_handshake(cx),
+        }
+    }
+
+    /// The session, if it is encrypted.
+    pub const fn session(&self) -> Option<&Session> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Tls(session) => Some(session),
+        }
+    }
+
+    /// The protocol that was agreed on with the encryption, if any was.
+    pub fn alpn(&self) -> Option<Alpn> {
+        self.session().and_then(Session::alpn)
+    }
+
+    /// Tells the peer of an encrypted stream that its end is meant. Of others the end says so.
+    pub fn end(&self) {
+        if let Self::Tls(session) = self {
+            // A peer that takes nothing more will not hear of the end either.
+            drop(session.end());
+        }
+    }
+
+    /// What was written is not whole: the end of an encrypted stream shall not look meant.
+    pub fn cut(&self) {
+        if let Self::Tls(session) = self {
+            session.cut();
         }
     }
 }
@@ -206,6 +283,7 @@ impl AsFd for Transport {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
+            Self::Tls(session) => session.socket().as_fd(),
         }
     }
 }
