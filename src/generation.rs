@@ -1,7 +1,7 @@
 //! One compiled configuration: immutable, numbered, shared by all workers.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -71,6 +71,32 @@ pub struct Listener {
     pub bind: Bind,
     /// Which routes it serves.
     pub table: Arc<crate::routing::table::Table>,
+    /// Who tells whom its connections are from, if anybody does.
+    pub proxy_protocol: Option<Arc<ProxyProtocol>>,
+}
+
+/// Whose PROXY headers are believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxyProtocol {
+    /// Those whose address is in one of these.
+    pub from: Vec<IpNet>,
+    /// Whoever may connect to a unix socket.
+    pub unix: bool,
+    /// How long a header is waited for; `None` for as long as a request head may take.
+    pub timeout: Option<Duration>,
+    /// Whether they must send one.
+    pub required: bool,
+}
+
+impl ProxyProtocol {
+    /// Whether this peer is believed. The address of a unix socket's is unspecified.
+    pub fn believes(&self, peer: IpAddr) -> bool {
+        if peer.is_unspecified() {
+            return self.unix;
+        }
+        let peer = peer.to_canonical();
+        self.from.iter().any(|net| net.contains(&peer))
+    }
 }
 
 /// An address to listen on.

@@ -99,6 +99,7 @@ fn with_exchange(work: impl FnOnce(&mut Exchange<'_>)) {
         local: ([192, 0, 2, 80], 80).into(),
         listener: Arc::from("web"),
         secure: false,
+        announced: None,
     };
     let mut request = RequestHead::default();
     let parsed = RequestParser::default().parse(HEAD, &HeadLimits::default(), &mut request);

@@ -243,6 +243,7 @@ fn with_exchange(work: impl FnOnce(&mut Exchange<'_>)) {
         local: SocketAddr::from(([192, 0, 2, 80], 80)),
         listener: Arc::from("web"),
         secure: false,
+        announced: None,
     };
     let mut request = RequestHead::default();
     work(&mut Exchange::new(

@@ -126,6 +126,10 @@ codes! {
     "`owner` of a unix socket names a user or a group that /etc/passwd or /etc/group does not \
      have. Those of a directory service are given by number."
 
+    "E0308" "nobody to believe"
+    "`proxy_protocol` needs the addresses of those who send PROXY headers. Whoever may send one \
+     can be anybody, so only those are believed that the file names."
+
     "E0401" "a route without a handler"
     "A route must have exactly one key that says what answers: a static folder, a proxy, a \
      redirect and so on."

@@ -191,6 +191,7 @@ impl Compiler<'_, '_> {
                 name: Arc::clone(&listener.name),
                 bind: bind?,
                 table,
+                proxy_protocol: listener.proxy_protocol.clone().map(Arc::new),
             });
         }
         self.problems.extend(unreached.problems(model));

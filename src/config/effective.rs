@@ -163,6 +163,19 @@ impl Page<'_> {
                     self.placed(places, "owner", &quoted(owner));
                 }
             }
+            if let Some(announced) = &listener.proxy_protocol {
+                let from = announced.from.iter().map(ToString::to_string);
+                let unix = announced.unix.then(|| "unix".to_owned());
+                let from = array(from.chain(unix));
+                let required = announced.required;
+                let timeout = announced
+                    .timeout
+                    .unwrap_or(model.server.limits.header_timeout);
+                let timeout = duration(timeout);
+                let table =
+                    format!("{{ from = {from}, timeout = {timeout}, required = {required} }}");
+                self.placed(places, "proxy_protocol", &table);
+            }
         }
     }
 

@@ -56,6 +56,14 @@ pub(super) const LISTENER: &[Key] = keys! {
         "`0.0.0.0:8080`, `[::]:8080` (port 0 for any that is free), `unix:/run/x`, `systemd:NAME`";
     "mode": "string" = r#""0666""#, "permission bits of a unix socket";
     "owner": "string" = "(who runs the daemon)", "`user:group` of a unix socket";
+    "proxy_protocol": "table" = "(none)",
+        "whose PROXY headers (version 1 and 2) tell who the client is";
+    "proxy_protocol.from": "list of networks",
+        "who must send one, and is believed; `unix`: whoever connects to a unix socket";
+    "proxy_protocol.timeout": "duration" = "(`limits.header_timeout`)",
+        "how long the header is waited for; then the connection is closed";
+    "proxy_protocol.required": "true or false" = "true",
+        "false: those of `from` are also served without a header, as themselves";
 };
 
 /// `[[route]]`, beside its handler.

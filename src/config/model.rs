@@ -13,7 +13,7 @@ use ipnet::IpNet;
 pub use super::written::Workers;
 use crate::build::{Kind, Settings, Span};
 use crate::exchange::Middleware;
-use crate::generation::Limits;
+use crate::generation::{Limits, ProxyProtocol};
 use crate::handlers::Handler;
 use crate::handlers::proxy::Upstream;
 use crate::http::Method;
@@ -129,6 +129,8 @@ pub struct Listener {
     pub name: Arc<str>,
     /// Where.
     pub bind: Bind,
+    /// Who tells whom its connections are from.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Where each of its keys stands.
     pub places: Places,
     /// Where its address stands.

@@ -67,6 +67,25 @@ pub(super) struct Listener {
     pub(super) bind: Option<Spanned<String>>,
     pub(super) mode: Option<Spanned<Mode>>,
     pub(super) owner: Option<Spanned<String>>,
+    pub(super) proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// `proxy_protocol` of a `[[listener]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProxyProtocol {
+    pub(super) from: Spanned<Vec<Sender>>,
+    pub(super) timeout: Option<Spanned<HumanDuration>>,
+    pub(super) required: Option<bool>,
+}
+
+/// Who may send a PROXY header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// Whoever has an address in this network.
+    Network(Network),
+    /// Whoever may connect to a unix socket, which has no address.
+    Unix,
 }
 
 /// `[[route]]`, without its handler.
@@ -106,6 +125,27 @@ pub(super) struct ServerHeader(pub(super) Option<String>);
 /// Permission bits: `"0660"`. No number: 440 would pass and mean 0670.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mode(pub(super) u32);
+
+impl<'de> Deserialize<'de> for Sender {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl Visitor<'_> for Read {
+            type Value = Sender;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a network such as \"10.0.0.0/8\", or \"unix\"")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Sender, E> {
+                match text {
+                    "unix" => Ok(Sender::Unix),
+                    _ => text.parse().map(Sender::Network).map_err(E::custom),
+                }
+            }
+        }
+        deserializer.deserialize_str(Read)
+    }
+}
 
 impl<'de> Deserialize<'de> for Workers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

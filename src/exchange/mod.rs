@@ -1,5 +1,6 @@
 //! The run-time contracts: an exchange, what is done around it, and what comes back.
 
+pub mod announced;
 pub mod behind;
 pub mod blocking;
 pub mod body;
@@ -28,6 +29,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use announced::Announced;
 pub use behind::Behind;
 pub use blocking::{BlockingPool, PoolFull};
 pub use body::{Body, BodyError, BodyLimit, BodyStream, FileSlice, Part, Tunnel};
@@ -188,6 +190,8 @@ pub struct ConnectionInfo {
     pub listener: Arc<str>,
     /// Whether the client's side is encrypted: `https`.
     pub secure: bool,
+    /// What a PROXY header told; then `peer` and `local` are whom it names. `None` for most.
+    pub announced: Option<Box<Announced>>,
 }
 
 impl ConnectionInfo {

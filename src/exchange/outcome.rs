@@ -95,6 +95,10 @@ whys! {
     WriteTimeout = "write_timeout",
     /// The client closed or reset before the exchange was over.
     ClientAbort = "client_abort",
+    /// No PROXY header came from who must send one, or a broken one; closed.
+    BadProxyHeader = "bad_proxy_header",
+    /// The PROXY header did not come in time; closed.
+    ProxyHeaderTimeout = "proxy_header_timeout",
     /// More connections than allowed; 503.
     TooManyConnections = "too_many_connections",
     /// The blocking pool and its queue are full; 503.

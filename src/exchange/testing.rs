@@ -44,6 +44,7 @@ impl TestRequest {
             local: SocketAddr::from(([192, 0, 2, 80], 80)),
             listener: Arc::from("test"),
             secure: false,
+            announced: None,
         };
         let mut head = RequestHead {
             method,

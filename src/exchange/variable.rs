@@ -4,6 +4,7 @@ mod value;
 
 pub use value::{cookie, ip, millis};
 
+use super::announced::Announcement;
 use crate::http::HeaderName;
 
 /// Something of an exchange that a template names: `{client.ip}`.
@@ -16,6 +17,7 @@ pub enum Variable {
     Cookie(Box<str>),
     Claim(Box<str>),
     Log(Box<str>),
+    ProxyProtocol(Announcement),
     CacheStatus,
     ClientIp,
     ClientPort,
@@ -118,6 +120,46 @@ pub const KNOWN: &[(&str, Variable, &str)] = &[
         "policy.would_refuse",
         V::PolicyWouldRefuse,
         "those that would have, but only watch",
+    ),
+    (
+        "proxy_protocol.alpn",
+        V::ProxyProtocol(Announcement::Alpn),
+        "the protocol that the PROXY header says was agreed on",
+    ),
+    (
+        "proxy_protocol.authority",
+        V::ProxyProtocol(Announcement::Authority),
+        "the host that it says the client named",
+    ),
+    (
+        "proxy_protocol.sender",
+        V::ProxyProtocol(Announcement::Sender),
+        "who sent the PROXY header",
+    ),
+    (
+        "proxy_protocol.tls_cipher",
+        V::ProxyProtocol(Announcement::TlsCipher),
+        "the cipher between the client and the sender",
+    ),
+    (
+        "proxy_protocol.tls_common_name",
+        V::ProxyProtocol(Announcement::TlsCommonName),
+        "whose certificate the client showed the sender",
+    ),
+    (
+        "proxy_protocol.tls_verified",
+        V::ProxyProtocol(Announcement::TlsVerified),
+        "`true` if the sender verified a certificate, `false` if not",
+    ),
+    (
+        "proxy_protocol.tls_version",
+        V::ProxyProtocol(Announcement::TlsVersion),
+        "`TLSv1.3`, if the client came to the sender over TLS",
+    ),
+    (
+        "proxy_protocol.unique_id",
+        V::ProxyProtocol(Announcement::UniqueId),
+        "what the PROXY header calls the connection",
     ),
     (
         "request.bytes",

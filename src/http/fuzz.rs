@@ -5,7 +5,7 @@ use super::h1::chunked::Decoder;
 use super::h1::encode::{BodyLength, write_request_head};
 use super::h1::head::{HeadLimits, RequestParser};
 use super::h1::response::{ResponseHead, ResponseParser};
-use super::{RequestHead, Target};
+use super::{RequestHead, Target, proxy_protocol};
 
 /// A request head: read alike in whatever pieces it comes, and again as it is written.
 ///
@@ -124,4 +124,38 @@ pub fn target(data: &[u8]) {
         forwarded.path().escape_ascii().to_string(),
         path.escape_ascii().to_string()
     );
+}
+
+/// A PROXY header: read alike in whatever pieces it comes, and again as it is written.
+///
+/// # Panics
+/// Something that must hold does not.
+pub fn proxy_header(data: &[u8]) {
+    use proxy_protocol::{Ends, Header, Version, parse, write};
+    let whole = parse(data);
+    let piecewise = (0..=data.len())
+        .map(|end| parse(data.get(..end).unwrap_or_default()))
+        .find(|step| !matches!(step, Ok(None)));
+    assert_eq!(whole, piecewise.unwrap_or(Ok(None)));
+    let Ok(Some((header, used))) = whole else {
+        return;
+    };
+    assert!(used <= data.len());
+    let Ends::Tcp { from, to } = header.ends else {
+        return;
+    };
+    for version in [Version::V1, Version::V2] {
+        let mut written = Vec::new();
+        write(&mut written, version, from, to);
+        let again = parse(&written);
+        assert!(matches!(again, Ok(Some(_))), "{again:?}");
+        let Ok(Some((Header { ends, .. }, used))) = again else {
+            return;
+        };
+        assert_eq!(used, written.len());
+        if let Ends::Tcp { from: client, .. } = ends {
+            assert_eq!(client.ip().to_canonical(), from.ip().to_canonical());
+            assert_eq!(client.port(), from.port());
+        }
+    }
 }

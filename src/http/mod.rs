@@ -17,6 +17,7 @@ pub mod method;
 pub mod mime;
 pub mod name;
 pub mod path;
+pub mod proxy_protocol;
 pub mod query;
 pub mod range;
 pub mod status;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tracing::error;
 
+use super::proxy_protocol::introduce;
 use super::snapshot::Listening;
 use super::worker::{Phase, Worker};
 use crate::exchange::{ConnectionInfo, Deadline, Inform, Why};
@@ -72,6 +73,7 @@ impl Connection {
                 local,
                 listener: listening.snapshot().name.clone(),
                 secure: false,
+                announced: None,
             },
             read_deadline: worker.locals.deadlines.register(),
             write_deadline: OnceCell::new(),
@@ -194,13 +196,20 @@ impl Drop for Connection {
 
 /// How long a connection that has not carried a request yet may take to send one while the
 /// worker drains: a round trip or two.
-const LAST_CALL: Duration = Duration::from_secs(1);
+pub const LAST_CALL: Duration = Duration::from_secs(1);
 
-const UNKNOWN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+/// An end of a connection that has no address.
+pub const UNKNOWN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Serves a connection to its end: waits with a small future and no buffer, serves what comes
 /// with a large one.
-pub async fn serve(connection: Rc<Connection>) {
+pub async fn serve(mut connection: Rc<Connection>) {
+    let announced = connection.listening.snapshot().proxy_protocol.clone();
+    if let Some(rules) = announced
+        && !Box::pin(introduce(&mut connection, rules)).await
+    {
+        return;
+    }
     let mut state = State::Idle;
     loop {
         let limits = &connection.listening.snapshot().generation.limits;

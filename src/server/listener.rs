@@ -1,13 +1,12 @@
 //! Accepting: adopt a bound socket, take what comes, back off when descriptors run out.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Notify;
@@ -16,8 +15,8 @@ use tracing::{debug, warn};
 use super::connection::{self, Connection};
 use super::mailbox::Socket;
 use super::snapshot::Listening;
+use super::warning::Warning;
 use super::worker::Worker;
-use crate::clock;
 use crate::exchange::Why;
 use crate::sys::transport::{More, Transport};
 
@@ -25,28 +24,6 @@ use crate::sys::transport::{More, Transport};
 /// enough to be back soon, long enough not to spin; doubled from the one to the other.
 const PAUSE_FIRST: Duration = Duration::from_millis(5);
 const PAUSE_LONGEST: Duration = Duration::from_secs(1);
-
-/// How often the log may tell that accepting fails, or that there are too many connections.
-const WARNING_INTERVAL: Duration = Duration::from_secs(10);
-
-/// When something was last said that may not be said too often.
-#[derive(Debug, Default)]
-struct Warning {
-    last: Cell<Option<Instant>>,
-}
-
-impl Warning {
-    /// Whether it may be said now; if so, it will be.
-    fn is_due(&self) -> bool {
-        let now = clock::now();
-        let last = self.last.get();
-        let due = last.is_none_or(|last| now.duration_since(last) >= WARNING_INTERVAL);
-        if due {
-            self.last.set(Some(now));
-        }
-        due
-    }
-}
 
 const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Content-Type: application/json\r\nContent-Length: 31\r\nRetry-After: 1\r\n\

@@ -13,8 +13,10 @@ pub mod h1_output;
 pub mod h1_write;
 pub mod listener;
 pub mod mailbox;
+mod proxy_protocol;
 pub mod resident;
 pub mod snapshot;
+pub mod warning;
 pub mod worker;
 
 #[cfg(test)]

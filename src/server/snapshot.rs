@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::generation::{Bind, Generation};
+use super::warning::Warning;
+use crate::generation::{Bind, Generation, ProxyProtocol};
 use crate::routing::table::Table;
 
 /// What one listener of this worker serves: the generation, and its own copy of the table.
@@ -16,6 +17,8 @@ pub struct Snapshot {
     pub table: Table,
     /// The listener's name in this generation.
     pub name: Arc<str>,
+    /// Who tells whom the listener's connections are from.
+    pub proxy_protocol: Option<Arc<ProxyProtocol>>,
 }
 
 /// One listener as its connections see it. Outlives the listening socket.
@@ -23,6 +26,8 @@ pub struct Snapshot {
 pub struct Listening {
     /// Where.
     pub bind: Bind,
+    /// Connections closed for what they began with.
+    pub refusals: Warning,
     snapshot: RefCell<Rc<Snapshot>>,
 }
 
@@ -31,6 +36,7 @@ impl Listening {
     pub fn new(bind: Bind, snapshot: Rc<Snapshot>) -> Self {
         Self {
             bind,
+            refusals: Warning::default(),
             snapshot: RefCell::new(snapshot),
         }
     }
@@ -62,6 +68,7 @@ pub fn snapshots(generation: &Arc<Generation>) -> Vec<(Bind, Rc<Snapshot>)> {
                 generation: Arc::clone(generation),
                 table: listener.table.for_worker(),
                 name: Arc::clone(&listener.name),
+                proxy_protocol: listener.proxy_protocol.clone(),
             };
             (listener.bind.clone(), Rc::new(snapshot))
         })

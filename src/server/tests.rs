@@ -115,6 +115,7 @@ fn generation(bind: Bind, chain: Chain) -> Generation {
             name: Arc::from("web"),
             bind,
             table: Arc::new(Table::new(&[rule], Chain::default())),
+            proxy_protocol: None,
         }],
         workers: NonZeroUsize::MIN,
         blocking_threads: 1,

@@ -11,6 +11,7 @@ mod logging;
 mod metrics;
 mod middleware;
 mod proxy;
+mod proxy_protocol;
 mod reload;
 mod serve;
 mod signals;

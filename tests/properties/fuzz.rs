@@ -13,11 +13,12 @@ use crate::support::script;
 
 type Body = fn(&[u8]);
 
-const BODIES: [(&str, Body); 4] = [
+const BODIES: [(&str, Body); 5] = [
     ("h1_head", fuzz::h1_head),
     ("h1_response", fuzz::h1_response),
     ("chunked", fuzz::chunked),
     ("target", fuzz::target),
+    ("proxy_header", fuzz::proxy_header),
 ];
 
 /// A few seconds without optimisation.
@@ -52,6 +53,10 @@ fn corpus() -> Vec<Vec<u8>> {
     let mut corpus = vec![
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec(),
         b"HTTP/1.0 404 \r\nServer: a\r\n\r\n".to_vec(),
+        b"PROXY TCP4 192.0.2.1 192.0.2.80 5000 80\r\nGET".to_vec(),
+        b"PROXY TCP6 2001:db8::1 ::ffff:192.0.2.80 0 65535\r\n".to_vec(),
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x11\xc0\0\x02\x01\xc0\0\x02\x50\x13\x88\0\x50\x02\0\x02ab"
+            .to_vec(),
     ];
     for file in files {
         for case in script::parse(&fs::read_to_string(file).unwrap()) {

@@ -8,7 +8,8 @@ use super::instances::{defined_twice, places};
 use crate::build::{Problem, Section, Span};
 use crate::config::file::{File, not_yet};
 use crate::config::model::{Bind, Listener, Place};
-use crate::config::written;
+use crate::config::written::{self, Sender};
+use crate::generation::ProxyProtocol;
 
 /// Whoever may connect to a TCP port may connect to the socket: nothing is guarded by the file
 /// mode unless the file says so, and a proxy under another user works.
@@ -40,13 +41,11 @@ impl Resolver<'_, '_> {
     fn listener(&mut self, section: &Section<'_>, known: &mut Listeners) -> Option<Listener> {
         let mut section = section.clone();
         let mut later = false;
-        for key in ["tls", "proxy_protocol"] {
-            if let Some((at, _)) = section.take(key) {
-                self.report(not_yet(section.at(at), &format!("`{key}`")));
-                later = true;
-            }
+        if let Some((at, _)) = section.take("tls") {
+            self.report(not_yet(section.at(at), "`tls`"));
+            later = true;
         }
-        let beside = ["tls", "proxy_protocol"];
+        let beside = ["tls"];
         let before = self.cx.problems.len();
         let (written, good) = self
             .cx
@@ -67,6 +66,8 @@ impl Resolver<'_, '_> {
         let text = bind.get_ref().as_str();
         let bind = self.bind(text, &bind_at);
         let bind = self.permissions(bind, &written, &section);
+        let proxy_protocol = written.proxy_protocol.as_ref().filter(|_| good);
+        let proxy_protocol = proxy_protocol.map(|written| self.proxy_protocol(written, &section));
         let (name, at): (Arc<str>, Span) = match &written.name {
             Some(name) => (name.get_ref().as_str().into(), section.at(name.span())),
             None => (text.into(), bind_at.clone()),
@@ -85,6 +86,7 @@ impl Resolver<'_, '_> {
         Some(Listener {
             name,
             bind,
+            proxy_protocol,
             places: places(&section),
             place: Place(bind_at),
         })
@@ -159,6 +161,32 @@ impl Resolver<'_, '_> {
                 }
                 Some(other)
             }
+        }
+    }
+
+    fn proxy_protocol(
+        &mut self,
+        written: &written::ProxyProtocol,
+        section: &Section<'_>,
+    ) -> ProxyProtocol {
+        let senders = written.from.get_ref();
+        if senders.is_empty() {
+            let at = section.at(written.from.span());
+            let problem = Problem::error("E0308", at, "`from` names nobody");
+            self.report(problem.label("whose PROXY headers are believed?").hint(
+                "name the networks of the load balancers, like [\"10.0.0.0/8\"]; whoever is \
+                 named can be anybody",
+            ));
+        }
+        let network = |sender: &Sender| match sender {
+            Sender::Network(network) => Some(network.0),
+            Sender::Unix => None,
+        };
+        ProxyProtocol {
+            from: senders.iter().filter_map(network).collect(),
+            unix: senders.contains(&Sender::Unix),
+            timeout: written.timeout.as_ref().map(|timeout| timeout.get_ref().0),
+            required: written.required.unwrap_or(true),
         }
     }
 

@@ -33,6 +33,11 @@ impl Variable {
             }
             Self::ConnectionId => number(x.connection.id, write),
             Self::ConnectionPeer => ip(x.connection.peer.ip(), write),
+            Self::ProxyProtocol(what) => {
+                if let Some(announced) = &x.connection.announced {
+                    announced.value(*what, write);
+                }
+            }
             Self::ListenerName => write(x.connection.listener.as_bytes()),
             Self::RequestHost => write(x.request.host().as_bytes()),
             Self::RequestId => give(x.request_id.as_deref().map(str::as_bytes), write),
