@@ -3,6 +3,7 @@
 mod access_log;
 mod api_key;
 mod asking;
+mod bandwidth_limit;
 mod basic_auth;
 mod body_limit;
 mod cache;
@@ -14,6 +15,7 @@ mod current;
 mod enforce;
 mod error_pages;
 mod fault_injection;
+mod file_stream;
 mod forward_auth;
 mod headers;
 mod hosts;
@@ -46,6 +48,7 @@ use crate::exchange::Middleware;
 pub const REGISTRY: &[Kind<Box<dyn Middleware>>] = &[
     access_log::KIND,
     api_key::KIND,
+    bandwidth_limit::KIND,
     basic_auth::KIND,
     body_limit::KIND,
     cache::KIND,

@@ -5,7 +5,6 @@
 
 mod brotli_stream;
 mod coding;
-mod file_stream;
 mod results;
 mod settings;
 mod stream;
@@ -17,8 +16,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::file_stream::FileStream;
 use coding::{Coding, Encoder, Encoders, Levels};
-use file_stream::FileStream;
 use results::{Keep, Known, Results};
 pub(super) use settings::KIND;
 use stream::{EncodeStream, Unsent};

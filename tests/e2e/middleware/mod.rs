@@ -3,6 +3,7 @@
 mod access_log;
 mod access_log_forms;
 mod api_key;
+mod bandwidth_limit;
 mod basic_auth;
 mod cache;
 mod compression;

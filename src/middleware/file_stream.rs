@@ -1,4 +1,4 @@
-//! Content of files, as who compresses it pulls it.
+//! Content of files, as who compresses or paces it pulls it.
 
 use std::fmt;
 use std::fs::File;
@@ -16,7 +16,7 @@ use crate::exchange::{
 /// How much of a file is read at a time.
 const READ: usize = 64 << 10;
 
-/// A part of a file, read on the blocking pool: who compresses pulls bytes through this
+/// A part of a file, read on the blocking pool: who changes it pulls bytes through this
 /// process, and a disk may be slow.
 pub(super) struct FileStream {
     file: Arc<File>,
