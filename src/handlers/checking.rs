@@ -57,10 +57,16 @@ impl From<io::Error> for Unwell {
     }
 }
 
-/// Connects, to the first of the destinations that accepts.
-pub(super) fn connect(destinations: &[Destination], timeout: Duration) -> Result<(), Unwell> {
+/// Connects, to the first of the destinations that accepts, and sends the preface.
+pub(super) fn connect(
+    destinations: &[Destination],
+    preface: &[u8],
+    timeout: Duration,
+) -> Result<(), Unwell> {
     let deadline = clock::precise_now() + timeout;
-    connect_by(destinations, deadline).map(drop)
+    let mut socket = connect_by(destinations, deadline)?;
+    socket.set_write_timeout(Some(left(deadline)?))?;
+    Ok(socket.write_all(preface)?)
 }
 
 /// What a server is asked, and which answer is a good one.
@@ -97,13 +103,14 @@ pub(super) fn get(
     path: &str,
     timeout: Duration,
 ) -> Result<u16, Unwell> {
-    ask(destinations, authority, &Question::of(path), timeout)
+    ask(destinations, authority, &[], &Question::of(path), timeout)
 }
 
-/// Asks; the status if the answer is a good one.
+/// Asks, behind the preface; the status if the answer is a good one.
 pub(super) fn ask(
     destinations: &[Destination],
     authority: &str,
+    preface: &[u8],
     question: &Question,
     timeout: Duration,
 ) -> Result<u16, Unwell> {
@@ -120,7 +127,7 @@ pub(super) fn ask(
          {fields}Connection: close\r\n\r\n"
     );
     socket.set_write_timeout(Some(left(deadline)?))?;
-    socket.write_all(request.as_bytes())?;
+    socket.write_all(&[preface, request.as_bytes()].concat())?;
     let answer_max = question.body.as_ref().map_or(ANSWER_MAX, |_| BODY_MAX);
     let mut answer = Vec::with_capacity(ANSWER_MAX);
     let mut piece = [0_u8; ANSWER_MAX];
@@ -274,7 +281,7 @@ mod tests {
         ];
         for (answer, expected) in cases {
             let (address, server) = answering(answer);
-            let found = match ask(&[address], "app:80", &question, TIMEOUT) {
+            let found = match ask(&[address], "app:80", b"", &question, TIMEOUT) {
                 Ok(status) => status.to_string(),
                 Err(unwell) => unwell.to_string(),
             };
@@ -289,11 +296,17 @@ mod tests {
     fn who_does_not_answer_is_not_waited_for() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = [Destination::Ip(listener.local_addr().unwrap())];
-        connect(&address, TIMEOUT).unwrap();
+        connect(&address, b"", TIMEOUT).unwrap();
         let unwell = get(&address, "a", "/", Duration::from_millis(20)).unwrap_err();
         assert!(matches!(unwell, Unwell::TimedOut), "{unwell}");
         drop(listener);
-        assert!(matches!(connect(&address, TIMEOUT), Err(Unwell::Io(_))));
-        assert!(matches!(connect(&[], TIMEOUT), Err(Unwell::Unresolved)));
+        assert!(matches!(
+            connect(&address, b"", TIMEOUT),
+            Err(Unwell::Io(_))
+        ));
+        assert!(matches!(
+            connect(&[], b"", TIMEOUT),
+            Err(Unwell::Unresolved)
+        ));
     }
 }

@@ -1,5 +1,6 @@
 //! The proxy between a raw client and a scripted upstream.
 
+mod announcing;
 mod balancing;
 mod bodies;
 mod chaos;

@@ -142,7 +142,7 @@ impl Subject {
         match self {
             Self::Tcp(server) => {
                 let destinations = resolve(server)?;
-                checking::connect(&destinations, timeout)
+                checking::connect(&destinations, &[], timeout)
                     .map(|()| format!("{server} accepts connections"))
                     .map_err(|unwell| format!("{server}: {unwell}"))
             }

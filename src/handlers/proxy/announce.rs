@@ -18,22 +18,24 @@ pub(super) enum Announce {
 }
 
 impl Announce {
-    const fn version(self) -> Version {
+    pub(super) const fn version(self) -> Version {
         match self {
             Self::V1 => Version::V1,
             Self::V2 => Version::V2,
         }
     }
 
-    /// Writes the header for the client of this exchange. It is about a connection, so this is
-    /// used for that client's request alone.
-    pub(super) fn write(self, out: &mut Vec<u8>, x: &Exchange<'_>) {
+    /// The header for the client of this exchange. It is about a connection, so that one is used
+    /// for this client's request alone.
+    pub(super) fn preface(self, x: &Exchange<'_>) -> Vec<u8> {
         // A trusted peer told who asks, not from which port.
         let peer = x.connection.peer;
         let is_peer = x.client_ip.to_canonical() == peer.ip().to_canonical();
         let port = if is_peer { peer.port() } else { 0 };
         let from = SocketAddr::new(x.client_ip, port);
-        write(out, self.version(), from, x.connection.local);
+        let mut out = Vec::new();
+        write(&mut out, self.version(), from, x.connection.local);
+        out
     }
 }
 
@@ -49,8 +51,7 @@ mod tests {
         request.connection.local = "192.0.2.80:80".parse().unwrap();
         let mut x = request.exchange();
         x.client_ip = client.parse().unwrap();
-        let mut out = Vec::new();
-        Announce::V1.write(&mut out, &x);
+        let out = Announce::V1.preface(&x);
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 

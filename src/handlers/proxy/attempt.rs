@@ -26,8 +26,8 @@ pub(super) struct Sending<'s> {
     pub(super) affinity: Affinity,
     /// Sent twice is as good as sent once (RFC 9110 §9.2.2).
     pub(super) idempotent: bool,
-    /// Each try needs a connection of its own.
-    pub(super) fresh: bool,
+    /// What a connection begins with; then each try needs one of its own.
+    pub(super) preface: Option<Vec<u8>>,
     /// When the exchange began.
     pub(super) started: Instant,
     /// Where interim answers go.
@@ -127,7 +127,9 @@ impl Sending<'_> {
             endpoint: refused.endpoint,
             began,
         };
-        let mut connection = match self.view.lease(&self.affinity, tried, repeatable).await {
+        let preface = self.preface.as_deref();
+        let lease = self.view.lease(&self.affinity, tried, repeatable, preface);
+        let mut connection = match lease.await {
             Ok(connection) => connection,
             Err(error) => {
                 if let Some(endpoint) = &error.endpoint {
@@ -136,12 +138,6 @@ impl Sending<'_> {
                 return unconnected(error);
             }
         };
-        if self.fresh && connection.reused {
-            connection = match connection.renew().await {
-                Ok(renewed) => renewed,
-                Err(error) => return unconnected(error),
-            };
-        }
         let endpoint = Rc::clone(&connection.lease.endpoint);
         note(trail, connection.lease.name());
         self.trying.set(Some(endpoint.id));

@@ -1,6 +1,7 @@
 //! Connections to endpoints.
 
-use std::io;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,7 +15,7 @@ use super::view::{EndpointView, Refused, View};
 use crate::clock;
 use crate::exchange::{Deadline, Why};
 use crate::handlers::address::Destination;
-use crate::sys::transport::Transport;
+use crate::sys::transport::{More, Transport};
 
 /// A connection to an endpoint, in use by one exchange. Dropping it closes it;
 /// [`Self::keep`] gives it back.
@@ -106,7 +107,7 @@ impl Connection {
     /// under the same lease.
     pub(super) async fn renew(self) -> Result<Self, Refused> {
         let Self { lease, .. } = self;
-        lease.connect().await
+        lease.connect(&[]).await
     }
 }
 
@@ -118,15 +119,16 @@ pub(super) struct ConnectError {
     pub(super) error: Option<io::Error>,
 }
 
-/// A new connection, within the upstream's timeout.
+/// A new connection, within the upstream's timeout, on which this has been sent.
 pub(super) async fn connect(
     view: &View,
     endpoint: &EndpointView,
+    preface: &[u8],
 ) -> Result<Box<Opened>, ConnectError> {
     let deadline = view.deadlines.register();
     deadline.set(view.timeouts.connect);
     let destination = &endpoint.own.destination;
-    match deadline.limit(open(destination)).await {
+    match deadline.limit(open(destination, preface)).await {
         Ok(Ok(transport)) => Ok(Box::new(Opened {
             transport,
             deadline,
@@ -145,7 +147,19 @@ pub(super) async fn connect(
     }
 }
 
-async fn open(destination: &Destination) -> io::Result<Transport> {
+async fn open(destination: &Destination, preface: &[u8]) -> io::Result<Transport> {
+    let transport = open_socket(destination).await?;
+    let mut left = preface;
+    while !left.is_empty() {
+        // More follows at once, so that the kernel may send both in one packet.
+        let slices = [IoSlice::new(left)];
+        let written = poll_fn(|cx| transport.poll_write(cx, &slices, More::Follows)).await?;
+        left = left.get(written..).unwrap_or_default();
+    }
+    Ok(transport)
+}
+
+async fn open_socket(destination: &Destination) -> io::Result<Transport> {
     match destination {
         Destination::Ip(address) => {
             let stream = TcpStream::connect(address).await?;

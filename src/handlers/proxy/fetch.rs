@@ -61,7 +61,7 @@ impl Fetch for Asks {
         let pool: Rc<Pool> = locals.keep();
         let given = (!body.is_empty()).then_some(Some(body.len() as u64));
         let length = body_length(&request, given);
-        let keep_alive = self.0.keep_alive.max_idle > 0;
+        let keep_alive = self.0.keep_alive.max_idle > 0 && self.0.manner.announce.is_none();
         let errand = Errand {
             upstream: Arc::clone(&self.0),
             view: pool.view(&self.0, locals),
@@ -96,7 +96,11 @@ impl Errand {
             per_try: None,
             affinity: self.affinity,
             idempotent: self.method.is_idempotent(),
-            fresh: false,
+            preface: self
+                .upstream
+                .manner
+                .announce
+                .map(|_| self.upstream.manner.own_preface()),
             started: clock::now(),
             inform: None,
             trying: Cell::new(None),
@@ -143,7 +147,7 @@ impl Errand {
             request: &request,
             upstream: &self.upstream,
             upgrade: false,
-            keep: true,
+            keep: self.upstream.manner.announce.is_none(),
             pool: Rc::clone(&self.pool),
         };
         let answer = respond(call, &mut Some(outgoing), asked);

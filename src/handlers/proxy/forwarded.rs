@@ -40,10 +40,9 @@ pub(super) enum StandardPolicy {
 /// The scheme and the authority that the client used, as far as a trusted peer knows better.
 pub(super) fn asked_for<'x>(x: &'x Exchange<'_>) -> (&'x [u8], &'x [u8]) {
     let said = |name| x.request.headers.get(name).filter(|_| x.trusted_peer);
-    let scheme = said(&name::X_FORWARDED_PROTO).unwrap_or_else(|| x.connection.scheme().as_bytes());
     let authority =
         said(&name::X_FORWARDED_HOST).unwrap_or_else(|| x.request.authority().as_bytes());
-    (scheme, authority)
+    (x.scheme().as_bytes(), authority)
 }
 
 /// Writes `X-Forwarded-For`, `-Proto` and `-Host`.
@@ -68,9 +67,12 @@ pub(super) fn write_forwarded(out: &mut Vec<u8>, x: &Exchange<'_>, policy: Forwa
         }
         out.extend_from_slice(b"\r\n");
     }
-    let scheme = connection.scheme().as_bytes();
-    let scheme = said(&name::X_FORWARDED_PROTO).next().unwrap_or(scheme);
-    write_field(out, b"X-Forwarded-Proto", scheme);
+    let scheme = if believed {
+        x.scheme()
+    } else {
+        connection.scheme()
+    };
+    write_field(out, b"X-Forwarded-Proto", scheme.as_bytes());
     let host = request.authority().as_bytes();
     let host = said(&name::X_FORWARDED_HOST).next().unwrap_or(host);
     if !host.is_empty() {

@@ -16,7 +16,7 @@ cookie_domain = "keep"    # or "remove", or a name
 hedge_after = "50ms"      # a second try beside a slow one; where twice is as good as once
 request_headers = { set = { X-Real-IP = "{client.ip}" }, remove = ["X-Debug"] }
 response_headers = { add = { X-Served-By = "{route.name}" }, remove = ["X-Powered-By"] }
-proxy_protocol = "v2"     # or "v1"; servers must expect it, health checks do not send it
+proxy_protocol = "v2"     # or "v1"; set it in the upstream, so that health checks send it too
 buffer_request = { memory = "64KiB", directory = "/var/tmp" }   # slow clients hold no server
 mirror = { upstream = "backend", share = "10%", body = "64KiB", in_flight = 64, timeout = "10s" }
 # split = [{ upstream = "stable", weight = 95 }, { upstream = "canary", weight = 5 }]

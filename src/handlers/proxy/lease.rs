@@ -99,9 +99,9 @@ impl Lease {
         }
     }
 
-    /// A new connection to the endpoint.
-    pub(super) async fn connect(self) -> Result<Connection, Refused> {
-        match connect(&self.view, &self.endpoint).await {
+    /// A new connection to the endpoint, which begins with this.
+    pub(super) async fn connect(self, preface: &[u8]) -> Result<Connection, Refused> {
+        match connect(&self.view, &self.endpoint, preface).await {
             Ok(opened) => {
                 self.endpoint.welcome();
                 Ok(opened.lent(self, false))

@@ -33,6 +33,7 @@ mod incoming;
 mod keys;
 mod lease;
 mod limits;
+mod manner;
 mod mirror;
 mod moved;
 mod numbers;
@@ -129,14 +130,14 @@ impl Proxy {
         let view = pool.view(&lane.upstream, x.locals);
         x.upstream = Some(Box::new(UpstreamTrail::new(&view.name)));
         let body = x.body.take();
-        let keep = self.announce.is_none();
+        let announce = self.announce.or(lane.upstream.manner.announce);
+        let keep = announce.is_none();
         let mut outward = Outward {
             rewriting: &self.rewriting,
             body: body_length(x.request, body.as_ref().map(|body| body.length())),
             upgrade: may_upgrade(x.request, body.is_some()),
             expects: body.is_some() && x.request.headers.contains(&name::EXPECT),
             keep_alive: keep && lane.upstream.keep_alive.max_idle > 0,
-            announce: self.announce,
         };
         let content = match self.copy(x, &outward, body) {
             None => Content::None,
@@ -157,7 +158,7 @@ impl Proxy {
                 per_try: self.retry.per_try,
                 affinity: view.affinity(x),
                 idempotent: x.request.method.is_idempotent(),
-                fresh: !keep,
+                preface: announce.map(|announce| announce.preface(x)),
                 started: x.started,
                 inform: x.inform,
                 trying: Cell::new(None),
@@ -200,7 +201,6 @@ impl Proxy {
                 let copied = Outward {
                     expects: false,
                     keep_alive: true,
-                    announce: None,
                     ..*outward
                 };
                 mirror.copy(x, head(Vec::new(), x, &copied), outward.body, body)

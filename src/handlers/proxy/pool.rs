@@ -151,7 +151,7 @@ async fn fill(view: &View) {
     for endpoint in &view.endpoints {
         while endpoint.own.may_serve(view.minded, now) && endpoint.idle.len() < view.wanted_idle() {
             // The next request says why, and who is to blame.
-            let Ok(opened) = connect(view, endpoint).await else {
+            let Ok(opened) = connect(view, endpoint, &[]).await else {
                 break;
             };
             view.keep(opened);

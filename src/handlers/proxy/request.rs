@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::announce::Announce;
 use super::edits::Edits;
 use super::forwarded::{write_forwarded, write_standard};
 use super::host::told_host;
@@ -27,8 +26,6 @@ pub(super) struct Outward<'a> {
     pub(super) expects: bool,
     /// The connection will be kept.
     pub(super) keep_alive: bool,
-    /// Who asks is told before the head.
-    pub(super) announce: Option<Announce>,
 }
 
 /// What is done with a field of the client.
@@ -48,9 +45,6 @@ enum Fate {
 pub(super) fn head(mut out: Vec<u8>, x: &Exchange<'_>, outward: &Outward<'_>) -> Head {
     let request = &*x.request;
     let rewriting = outward.rewriting;
-    if let Some(announce) = outward.announce {
-        announce.write(&mut out, x);
-    }
     out.extend_from_slice(request.method.as_str().as_bytes());
     out.push(b' ');
     write_target(
@@ -167,10 +161,10 @@ fn write_target(out: &mut Vec<u8>, request: &RequestHead, strip: &str, add: &str
 }
 
 fn write_kept(out: &mut Vec<u8>, headers: &Headers, body: BodyLength, edits: &Edits) {
-    let named_by_connection = headers.contains(&name::CONNECTION);
     for (name, value) in headers.iter() {
         let kept = match fate(name) {
-            Fate::Kept => !(named_by_connection && is_option(headers, name)),
+            // What the client named in `Connection` is gone since its head was read.
+            Fate::Kept => true,
             Fate::Trailer => body == BodyLength::Chunked,
             Fate::Ends | Fate::Forwarded => false,
         };
@@ -178,18 +172,6 @@ fn write_kept(out: &mut Vec<u8>, headers: &Headers, body: BodyLength, edits: &Ed
             write_field(out, name, value);
         }
     }
-}
-
-/// Whether the client's `Connection` says that this field is about this connection only. What
-/// is said of requests on their way cannot be taken away like that.
-fn is_option(headers: &Headers, field: &[u8]) -> bool {
-    let protected = [&name::VIA, &name::X_REQUEST_ID, &name::AUTHORIZATION];
-    headers
-        .list(&name::CONNECTION)
-        .any(|option| option.eq_ignore_ascii_case(field))
-        && !protected
-            .iter()
-            .any(|name| field.eq_ignore_ascii_case(name.as_str().as_bytes()))
 }
 
 /// By RFC 9110 §7.6.1, by length first: this is asked of every field of every request.

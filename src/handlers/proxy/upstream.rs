@@ -15,6 +15,7 @@ use super::health::history::Change;
 use super::health::outlier::{Comparison, Outliers};
 use super::limits::Waiting;
 use super::limits::queue::Queue;
+use super::manner::Manner;
 use super::numbers::Numbers;
 use super::resolve::{Resolution, Resolving};
 use super::roster::Roster;
@@ -32,6 +33,7 @@ pub struct Upstream {
     pub(super) serial: u64,
     pub(super) timeouts: Timeouts,
     pub(super) keep_alive: KeepAlive,
+    pub(super) manner: Arc<Manner>,
     pub(super) rules: Arc<Rules>,
     pub(super) servers: Arc<[Server]>,
     pub(super) roster: Arc<Roster>,
@@ -155,7 +157,7 @@ impl Upstream {
         name: &Arc<str>,
         servers: Vec<Server>,
         rules: Rules,
-        (timeouts, keep_alive): (Timeouts, KeepAlive),
+        (timeouts, keep_alive, manner): (Timeouts, KeepAlive, Manner),
         carry_over: &mut CarryOver,
     ) -> Self {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
@@ -167,6 +169,7 @@ impl Upstream {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             timeouts,
             keep_alive,
+            manner: Arc::new(manner),
             rules: Arc::new(rules),
             servers: servers.into(),
             roster: Arc::new(Roster::new(known)),

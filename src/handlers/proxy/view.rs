@@ -24,6 +24,7 @@ use super::connect::{Connection, Opened};
 use super::endpoint::{Endpoint, EndpointId};
 use super::health::Verdicts;
 use super::lease::{Lease, Trial};
+use super::manner::Manner;
 use super::pool::{IdleList, Pool};
 use super::roster::Roster;
 use super::upstream::{KeepAlive, Rules, Timeouts, Upstream, UpstreamState};
@@ -54,6 +55,7 @@ pub(super) struct View {
     pub(super) endpoints: Box<[Rc<EndpointView>]>,
     pub(super) timeouts: Timeouts,
     pub(super) keep_alive: KeepAlive,
+    pub(super) manner: Arc<Manner>,
     pool: Weak<Pool>,
     pub(super) deadlines: Rc<Deadlines>,
 }
@@ -111,6 +113,7 @@ impl View {
             endpoints: endpoints.iter().map(view).collect(),
             timeouts: upstream.timeouts,
             keep_alive: upstream.keep_alive,
+            manner: Arc::clone(&upstream.manner),
             pool: Rc::downgrade(pool),
             deadlines: Rc::clone(deadlines),
         })
@@ -184,7 +187,7 @@ impl View {
     /// A connection to the endpoint whose turn it is among those not yet tried: a kept one, or
     /// a new one. If the upstream is at its limit, waits in its queue. `repeatable` says that
     /// the request can be sent a second time, so that a kept connection need not be looked at as
-    /// closely.
+    /// closely. A connection that begins with a `preface` is a new one.
     ///
     /// # Errors
     /// No endpoint is left, the circuit is open, the queue is full or took too long; or the
@@ -194,6 +197,7 @@ impl View {
         affinity: &Affinity,
         tried: &[EndpointId],
         repeatable: bool,
+        preface: Option<&[u8]>,
     ) -> Result<Connection, Refused> {
         let view = self.current();
         let trial = Trial::pass(&view)?;
@@ -211,9 +215,13 @@ impl View {
         lease.trial = trial;
         let endpoint = &lease.endpoint;
         endpoint.own.state.numbers.requests.add(view.worker, 1);
-        match endpoint.idle.take(clock::now(), !repeatable) {
+        let kept = match preface {
+            None => endpoint.idle.take(clock::now(), !repeatable),
+            Some(_) => None,
+        };
+        match kept {
             Some(opened) => Ok(opened.lent(lease, true)),
-            None => lease.connect().await,
+            None => lease.connect(preface.unwrap_or_default()).await,
         }
     }
 
@@ -250,6 +258,10 @@ impl View {
 
     /// How many connections to each endpoint shall be ready.
     pub(super) fn wanted_idle(&self) -> usize {
+        if self.manner.announce.is_some() {
+            // Nobody knows yet whom they would be for.
+            return 0;
+        }
         self.keep_alive.min_idle.min(self.keep_alive.max_idle)
     }
 

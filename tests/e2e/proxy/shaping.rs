@@ -237,34 +237,3 @@ fn a_slow_body_holds_no_server() {
     peer.respond("200 OK", "a");
     assert_eq!(client.read_response().text(), "a");
 }
-
-#[test]
-fn the_clients_address_is_announced_before_each_request() {
-    let upstream = Upstream::tcp();
-    let daemon = route_with(&upstream, "proxy_protocol = \"v1\"");
-    let port = daemon.address("web").tcp().port();
-    for from in [[127, 0, 0, 2], [127, 0, 0, 3]] {
-        let mut client = Wire::connect_from(from, port);
-        for _ in 0..2 {
-            get(&mut client, "/");
-            let mut peer = upstream.accept();
-            let line = String::from_utf8(peer.read_until(b"\r\n")).unwrap();
-            let words: Vec<&str> = line.trim_end().split(' ').collect();
-            let [a, b, c, d] = from;
-            let address = format!("{a}.{b}.{c}.{d}");
-            assert_eq!(
-                words[..4],
-                ["PROXY", "TCP4", &address, "127.0.0.1"],
-                "{line}"
-            );
-            assert_eq!(words[5], port.to_string());
-            let head = peer.read_request_head();
-            assert!(head.starts_with("GET / HTTP/1.1\r\n"), "{head}");
-            assert!(head.contains("\r\nConnection: close\r\n"), "{head}");
-            // It would speak of one client for another.
-            peer.respond("200 OK", "x");
-            assert_eq!(client.read_response().text(), "x");
-            peer.expect_closed();
-        }
-    }
-}

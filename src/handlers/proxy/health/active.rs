@@ -12,6 +12,7 @@ use crate::handlers::address::Destination;
 use crate::handlers::checking::{self, Question};
 use crate::handlers::proxy::balance::Random;
 use crate::handlers::proxy::endpoint::{Endpoint, EndpointState};
+use crate::handlers::proxy::manner::Manner;
 use crate::handlers::proxy::roster::Roster;
 use crate::handlers::proxy::upstream::{Upstream, UpstreamState};
 
@@ -55,6 +56,7 @@ pub(in crate::handlers::proxy) struct Check {
     roster: Arc<Roster>,
     state: Arc<UpstreamState>,
     how: Arc<HealthCheck>,
+    manner: Arc<Manner>,
     /// What makes the next interval unlike the last.
     drawn: AtomicU64,
 }
@@ -71,6 +73,7 @@ impl Check {
             roster: Arc::clone(&upstream.roster),
             state: Arc::clone(&upstream.state),
             how,
+            manner: Arc::clone(&upstream.manner),
             // Each begins elsewhere.
             drawn: AtomicU64::new((place.0 as u64) << 32 | (place.1 as u64) << 24),
         }
@@ -104,12 +107,17 @@ impl Probe for Check {
         };
         let destination = [self.how.destination(&endpoint)];
         let timeout = self.how.timeout;
+        // Who answers at another port is another server, of which nothing is known.
+        let preface = match self.how.port {
+            None => self.manner.own_preface(),
+            Some(_) => Vec::new(),
+        };
         let found = match &self.how.way {
-            Way::Tcp => {
-                checking::connect(&destination, timeout).map(|()| "it can be connected to".into())
-            }
+            Way::Tcp => checking::connect(&destination, &preface, timeout)
+                .map(|()| "it can be connected to".into()),
             Way::Http(question) => {
-                checking::ask(&destination, &endpoint.authority, question, timeout)
+                let authority = &endpoint.authority;
+                checking::ask(&destination, authority, &preface, question, timeout)
                     .map(|status| format!("its check answers {status}"))
             }
         };

@@ -26,7 +26,6 @@ fn head(x: &Exchange<'_>, rewriting: &Rewriting) -> String {
         upgrade: may_upgrade(x.request, false),
         expects: false,
         keep_alive: true,
-        announce: None,
     };
     let mut outgoing = Outgoing::new(super::head(Vec::new(), x, &outward), None, outward.body);
     // As it is for the second endpoint that is tried.
@@ -105,8 +104,7 @@ const VIA: &str = "Via: 1.1 httpserverd";
 fn fields_of_the_connection_end_here() {
     let [xff, proto, host] = USUAL;
     let fields = [
-        ("Connection", "keep-alive, X-Own"),
-        ("X-Own", "1"),
+        ("Connection", "keep-alive"),
         ("Keep-Alive", "timeout=5"),
         ("Proxy-Connection", "keep-alive"),
         ("Proxy-Authorization", "x"),
@@ -125,28 +123,6 @@ fn fields_of_the_connection_end_here() {
         "accept: a",
         "X-Request-ID: r",
         "Via: 1.0 edge",
-        xff,
-        proto,
-        host,
-        VIA,
-        "",
-    ];
-    check(&fields, |_| {}, ForwardedPolicy::Append, &expected);
-}
-
-#[test]
-fn what_is_said_on_the_way_cannot_be_taken_away() {
-    let [xff, proto, host] = USUAL;
-    let fields = [
-        (
-            "Connection",
-            "Host, X-Forwarded-For, X-Request-ID, Via, close",
-        ),
-        ("X-Request-ID", "r"),
-    ];
-    let expected = [
-        "Host: site:81",
-        "X-Request-ID: r",
         xff,
         proto,
         host,

@@ -17,6 +17,7 @@ first_byte_timeout = "60s"      # from the request sent to the first byte of the
 idle_timeout = "60s"            # between two bytes of a body; there is no total deadline
 tunnel_idle_timeout = "1h"      # of WebSockets and whatever else a connection is upgraded to
 keep_alive = { max_idle = 128, idle_timeout = "60s" }       # per worker and server
+# proxy_protocol = "v2"         # or "v1"; the servers must expect it
 max_connections = 200           # exchanges under way at a time, over all servers
 queue = { size = 128, timeout = "5s" }                      # who waits when there are as many
 failure_statuses = ["502-504"]  # what counts as a failure of the server, beside broken answers
@@ -76,6 +77,9 @@ pub(super) const KEYS: &[Key] = keys! {
     "keep_alive.max_requests": "number" = "0", "how many requests one may carry; 0 for any";
     "keep_alive.min_idle": "number" = "0",
         "how many each worker opens to each server before they are needed";
+    "proxy_protocol": "word" = "(none)",
+        "every connection tells first whom it is for, `v1` or `v2`, and serves one request; \
+         health checks tell that they are checks";
     "max_connections": "number" = "(none)",
         "how many exchanges may be under way at a time, over all servers and workers";
     "queue": "table" = "(as below)", "who waits while there are as many as may be";

@@ -20,12 +20,14 @@ use self::check::Check;
 use self::health::{WrittenBreaker, WrittenHealthCheck, WrittenOutliers};
 use self::servers::WrittenServer;
 use self::sticky::WrittenSticky;
+use super::announce::Announce;
 use super::balance::Algorithm;
 use super::balance::sticky::Sticky;
 use super::health::active::HealthCheck;
 use super::health::breaker::BreakerRules;
 use super::health::outlier::Outliers;
 use super::limits::Waiting;
+use super::manner::Manner;
 use super::resolve::Resolving;
 use super::upstream::{KeepAlive, Rules, Server, Timeouts, Upstream};
 use crate::build::{
@@ -64,6 +66,8 @@ struct Written {
     tunnel_idle_timeout: Spanned<HumanDuration>,
     #[serde(default)]
     keep_alive: WrittenKeepAlive,
+    #[serde(default)]
+    proxy_protocol: Option<Announce>,
     /// None: who knows what the servers bear says so.
     #[serde(default)]
     max_connections: Option<Spanned<u32>>,
@@ -170,6 +174,7 @@ struct UpstreamSettings {
     sticky: Option<Arc<Sticky>>,
     timeouts: Timeouts,
     keep_alive: KeepAlive,
+    announce: Option<Announce>,
     max_connections: u32,
     waiting: Waiting,
     health_check: Option<Arc<HealthCheck>>,
@@ -202,6 +207,7 @@ fn parse(
             tunnel_idle: check.positive(&written.tunnel_idle_timeout),
         },
         keep_alive: check.keep_alive(&written.keep_alive),
+        announce: written.proxy_protocol,
         waiting: check.queue(written.queue.as_ref(), &written),
         max_connections: written
             .max_connections
@@ -290,11 +296,14 @@ impl Settings<Arc<Upstream>> for UpstreamSettings {
             waiting: self.waiting,
         };
         let name = Arc::clone(&cx.name);
+        let manner = Manner {
+            announce: self.announce,
+        };
         let upstream = Upstream::new(
             &name,
             self.servers.clone(),
             rules,
-            (self.timeouts, self.keep_alive),
+            (self.timeouts, self.keep_alive, manner),
             cx.carry_over,
         );
         cx.probes.extend(upstream.probes());
