@@ -22,6 +22,8 @@ pub struct Headers {
 /// are sent. A field of its own would make whatever holds headers larger, and slower to move.
 const EDITED: u128 = 1 << 127;
 
+const LINE_END: &[u8] = b"\r\n";
+
 /// One field: where its name and value stand in the buffer.
 #[derive(Debug, Clone, Copy)]
 struct Field {
@@ -34,6 +36,24 @@ struct Field {
 struct Span {
     start: u32,
     end: u32,
+}
+
+impl Field {
+    /// Moves the line to `end`, which is then behind it.
+    fn move_up(&mut self, bytes: &mut [u8], end: &mut usize) {
+        let start = self.name.start as usize;
+        let line = start..bytes.len().min(self.value.end as usize + LINE_END.len());
+        let (to, length) = (*end, line.len());
+        *end += length;
+        if to < start {
+            bytes.copy_within(line, to);
+            let by = offset(start - to);
+            for span in [&mut self.name, &mut self.value] {
+                span.start -= by;
+                span.end -= by;
+            }
+        }
+    }
 }
 
 impl Span {
@@ -162,18 +182,20 @@ impl Headers {
             return false;
         }
         let before = self.fields.len();
-        let bytes = &self.bytes;
-        self.fields.retain(|field| !is(field, name, bytes));
-        self.note_removal(before)
+        self.keep(|field, bytes| !is(field, name, bytes));
+        self.fields.len() != before
+    }
+
+    /// Takes every field away that has one of these names.
+    pub fn remove_all(&mut self, names: NameSet) {
+        if names.may_meet(self.known) {
+            self.keep(|field, _| !names.has(field.known));
+        }
     }
 
     /// Keeps the fields for which `keep(name, value)` holds.
     pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
-        let before = self.fields.len();
-        let bytes = &self.bytes;
-        self.fields
-            .retain(|field| keep(field.name.of(bytes), field.value.of(bytes)));
-        self.note_removal(before);
+        self.keep(|field, bytes| keep(field.name.of(bytes), field.value.of(bytes)));
     }
 
     /// The value of the first field of this name.
@@ -247,13 +269,26 @@ impl Headers {
         (self.known & EDITED == 0 && !names.may_meet(self.known)).then_some(&self.bytes)
     }
 
-    /// Whether there were more fields before.
-    fn note_removal(&mut self, before: usize) -> bool {
-        let fewer = self.fields.len() != before;
-        if fewer {
-            self.known |= EDITED;
+    /// Keeps the fields for which `keep` holds. Where the buffer is the lines it stays so: those
+    /// behind a line that goes move up.
+    fn keep(&mut self, mut keep: impl FnMut(&Field, &[u8]) -> bool) {
+        let edited = self.known & EDITED;
+        let (mut known, mut end) = (edited, 0);
+        let bytes = &mut self.bytes;
+        self.fields.retain_mut(|field| {
+            if !keep(field, bytes) {
+                return false;
+            }
+            known |= field.known.bit();
+            if edited == 0 {
+                field.move_up(bytes, &mut end);
+            }
+            true
+        });
+        if edited == 0 {
+            bytes.truncate(end);
         }
-        fewer
+        self.known = known;
     }
 
     #[inline]
@@ -283,7 +318,7 @@ impl Headers {
         let name = self.push(name);
         self.bytes.extend_from_slice(b": ");
         let value = self.push(value);
-        self.bytes.extend_from_slice(b"\r\n");
+        self.bytes.extend_from_slice(LINE_END);
         for byte in &mut self.bytes[value.start as usize..value.end as usize] {
             if matches!(*byte, b'\r' | b'\n' | 0) {
                 *byte = b' ';

@@ -79,9 +79,14 @@ impl RequestHead {
 
     /// The authority the request is for, port included, as the client wrote it.
     pub fn authority(&self) -> &str {
+        std::str::from_utf8(self.authority_bytes()).unwrap_or_default()
+    }
+
+    /// The same, for those who only write it.
+    pub fn authority_bytes(&self) -> &[u8] {
         match self.target.authority() {
-            Some(authority) => authority,
-            None => self.headers.get_str(&name::HOST).unwrap_or_default(),
+            Some(authority) => authority.as_bytes(),
+            None => self.headers.get(&name::HOST).unwrap_or_default(),
         }
     }
 

@@ -47,11 +47,11 @@ impl Known {
 
 /// Some of the interned names.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct NameSet(u128);
+pub struct NameSet(u128);
 
 impl NameSet {
-    /// These constants of names.
-    pub(super) const fn of(names: &[&HeaderName]) -> Self {
+    /// These constants of names; names of one's own are none of them.
+    pub const fn of(names: &[&HeaderName]) -> Self {
         let (mut bits, mut index) = (0, 0);
         while index < names.len() {
             bits |= names[index].known().bit();
@@ -63,6 +63,11 @@ impl NameSet {
     /// Whether one of these bits of names is one of its own.
     pub(super) const fn may_meet(self, known: u128) -> bool {
         self.0 & known != 0
+    }
+
+    /// Whether this name is one of them.
+    pub(super) const fn has(self, known: Known) -> bool {
+        self.may_meet(known.bit())
     }
 }
 

@@ -1,12 +1,12 @@
 //! For whom, how and where a request came in: `X-Forwarded-*` and `Forwarded` (RFC 7239).
 
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::Deserialize;
 
 use crate::exchange::{ConnectionInfo, Exchange};
-use crate::http::h1::encode::{write_decimal, write_field};
+use crate::http::h1::encode::write_field;
 use crate::http::{RequestHead, name};
 
 /// What the upstream is told in `X-Forwarded-For`, `-Proto` and `-Host`.
@@ -40,8 +40,7 @@ pub(super) enum StandardPolicy {
 /// The scheme and the authority that the client used, as far as a trusted peer knows better.
 pub(super) fn asked_for<'x>(x: &'x Exchange<'_>) -> (&'x [u8], &'x [u8]) {
     let said = |name| x.request.headers.get(name).filter(|_| x.trusted_peer);
-    let authority =
-        said(&name::X_FORWARDED_HOST).unwrap_or_else(|| x.request.authority().as_bytes());
+    let authority = said(&name::X_FORWARDED_HOST).unwrap_or_else(|| x.request.authority_bytes());
     (x.scheme().as_bytes(), authority)
 }
 
@@ -73,7 +72,7 @@ pub(super) fn write_forwarded(out: &mut Vec<u8>, x: &Exchange<'_>, policy: Forwa
         connection.scheme()
     };
     write_field(out, b"X-Forwarded-Proto", scheme.as_bytes());
-    let host = request.authority().as_bytes();
+    let host = request.authority_bytes();
     let host = said(&name::X_FORWARDED_HOST).next().unwrap_or(host);
     if !host.is_empty() {
         write_field(out, b"X-Forwarded-Host", host);
@@ -106,11 +105,11 @@ fn write_element(out: &mut Vec<u8>, connection: &ConnectionInfo, request: &Reque
     write_node(out, connection.peer);
     out.extend_from_slice(b";proto=");
     out.extend_from_slice(connection.scheme().as_bytes());
-    let host = request.authority();
+    let host = request.authority_bytes();
     if !host.is_empty() {
         // A host holds no quote and no backslash; with a port or in brackets it is no token.
         out.extend_from_slice(b";host=\"");
-        out.extend_from_slice(host.as_bytes());
+        out.extend_from_slice(host);
         out.push(b'"');
     }
 }
@@ -138,15 +137,29 @@ fn write_list<'v>(out: &mut Vec<u8>, values: impl Iterator<Item = &'v [u8]>) {
 
 fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
     match ip {
-        IpAddr::V4(ip) => {
-            for (index, octet) in ip.octets().into_iter().enumerate() {
-                if index > 0 {
-                    out.push(b'.');
-                }
-                write_decimal(out, u64::from(octet));
-            }
-        }
+        IpAddr::V4(ip) => write_ipv4(out, ip),
         // Writing to memory cannot fail.
         IpAddr::V6(ip) => drop(write!(out, "{ip}")),
     }
+}
+
+/// Asked of every request: without formatting machinery, and put down in one piece.
+fn write_ipv4(out: &mut Vec<u8>, ip: Ipv4Addr) {
+    let mut text = [0; "255.255.255.255.".len()];
+    let mut end = 0;
+    let mut put = |byte: u8| {
+        text[end] = byte;
+        end += 1;
+    };
+    for octet in ip.octets() {
+        if octet >= 100 {
+            put(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            put(b'0' + octet / 10 % 10);
+        }
+        put(b'0' + octet % 10);
+        put(b'.');
+    }
+    out.extend_from_slice(&text[..end - 1]);
 }

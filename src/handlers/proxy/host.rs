@@ -59,10 +59,13 @@ impl<'de> Deserialize<'de> for HostPolicy {
 }
 
 /// What the upstream is told in `Host`; `None` if that is the authority of the endpoint.
-pub(super) fn told_host<'h>(rewriting: &'h Rewriting, request: &'h RequestHead) -> Option<&'h str> {
+pub(super) fn told_host<'h>(
+    rewriting: &'h Rewriting,
+    request: &'h RequestHead,
+) -> Option<&'h [u8]> {
     match &rewriting.host {
-        HostPolicy::Preserve => Some(request.authority()).filter(|host| !host.is_empty()),
+        HostPolicy::Preserve => Some(request.authority_bytes()).filter(|host| !host.is_empty()),
         HostPolicy::Upstream => None,
-        HostPolicy::Fixed(host) => Some(host),
+        HostPolicy::Fixed(host) => Some(host.as_bytes()),
     }
 }

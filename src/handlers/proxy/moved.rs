@@ -32,9 +32,7 @@ pub(super) fn translate(
     let moved = Moved {
         strip: &rewriting.strip_prefix,
         add: &rewriting.add_prefix,
-        told: told_host(rewriting, x.request)
-            .unwrap_or(endpoint)
-            .as_bytes(),
+        told: told_host(rewriting, x.request).unwrap_or(endpoint.as_bytes()),
         scheme,
         authority,
     };

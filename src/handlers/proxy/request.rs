@@ -75,8 +75,8 @@ pub(super) fn head(mut out: Vec<u8>, x: &Exchange<'_>, outward: &Outward<'_>) ->
 }
 
 /// Writes `Host`; where the authority of the endpoint will stand, if that is what is told.
-fn write_host(out: &mut Vec<u8>, told: Option<&str>) -> Option<Range<usize>> {
-    write_field(out, b"Host", told.unwrap_or_default().as_bytes());
+fn write_host(out: &mut Vec<u8>, told: Option<&[u8]>) -> Option<Range<usize>> {
+    write_field(out, b"Host", told.unwrap_or_default());
     let end = out.len() - 2;
     told.is_none().then_some(end..end)
 }
@@ -93,7 +93,7 @@ pub(super) fn own_head(
     out.push(b' ');
     write_target(&mut out, request, "", "");
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    let asked_for = Some(request.authority()).filter(|host| !host.is_empty());
+    let asked_for = Some(request.authority_bytes()).filter(|host| !host.is_empty());
     let host = write_host(&mut out, asked_for);
     for (name, value) in request.headers.iter() {
         if matches!(fate(name), Fate::Kept | Fate::Forwarded) {

@@ -16,6 +16,7 @@ use crate::exchange::{Body, Response};
 use crate::http::h1::ParseError;
 use crate::http::h1::chunked::Decoder;
 use crate::http::h1::framing::{Framing, response_framing};
+use crate::http::name::NameSet;
 use crate::http::{Headers, Method, RequestHead, StatusCode, Version, name};
 
 /// What the answer belongs to.
@@ -177,28 +178,31 @@ fn whole_chunked(rest: &[u8]) -> Result<Option<(Bytes, bool)>, ParseError> {
     Ok(Some((content.into(), input.is_empty())))
 }
 
-/// Takes out what was about the upstream's connection only (RFC 9110 §7.6.1), and signs.
+/// What is about the upstream's connection only, whatever it says (RFC 9110 §7.6.1), and the
+/// framing, which is told anew.
+const OF_THE_CONNECTION: NameSet = NameSet::of(&[
+    &name::CONNECTION,
+    &name::CONTENT_LENGTH,
+    &name::KEEP_ALIVE,
+    &name::PROXY_AUTHENTICATE,
+    &name::PROXY_AUTHORIZATION,
+    &name::PROXY_CONNECTION,
+    &name::TE,
+    &name::TRANSFER_ENCODING,
+    &name::UPGRADE,
+]);
+
+/// Takes out what was about the upstream's connection only, and signs.
 fn clean(headers: &mut Headers, version: Version, trailers: bool) {
-    let options: SmallVec<[Box<[u8]>; 2]> = if headers.contains(&name::CONNECTION) {
-        headers.list(&name::CONNECTION).map(Box::from).collect()
-    } else {
-        SmallVec::new()
-    };
-    headers.retain(|field, _| {
-        let is = |name: &[u8]| field.eq_ignore_ascii_case(name);
-        let ends = match field.len() {
-            2 => is(b"te"),
-            7 => is(b"upgrade") || (is(b"trailer") && !trailers),
-            10 => is(b"connection") || is(b"keep-alive"),
-            14 => is(b"content-length"),
-            16 => is(b"proxy-connection"),
-            17 => is(b"transfer-encoding"),
-            18 => is(b"proxy-authenticate"),
-            19 => is(b"proxy-authorization"),
-            _ => false,
-        };
-        !ends && !options.iter().any(|option| is(option))
-    });
+    if headers.contains(&name::CONNECTION) {
+        let options: SmallVec<[Box<[u8]>; 2]> =
+            headers.list(&name::CONNECTION).map(Box::from).collect();
+        headers.retain(|field, _| !options.iter().any(|own| own.eq_ignore_ascii_case(field)));
+    }
+    headers.remove_all(OF_THE_CONNECTION);
+    if !trailers {
+        headers.remove(&name::TRAILER);
+    }
     headers.append(&name::VIA, response_via(version));
 }
 

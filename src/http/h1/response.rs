@@ -22,8 +22,9 @@ impl Default for ResponseHead {
         Self {
             version: Version::Http11,
             status: StatusCode::OK,
-            // What most upstreams send, and what is added on the way.
-            headers: Headers::with_capacity(16, 512),
+            // What most upstreams send, and what is added on the way; each about 512 bytes, a
+            // size at which the allocator has a piece ready.
+            headers: Headers::with_capacity(25, 512),
         }
     }
 }
