@@ -35,6 +35,11 @@ impl Chain {
         }
     }
 
+    /// Whether there is nobody in it.
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
     /// What is further in than the link of this identity; `None` if there is no such link.
     pub fn within(&self, identity: usize) -> Option<Self> {
         let at = self

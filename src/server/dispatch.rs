@@ -76,11 +76,15 @@ pub async fn dispatch<'t>(
         }
         None => (snapshot.table.misses(), None),
     };
-    let answer = run(x, chain, Inner::Found(found), gone).await;
+    x.locals.counters.exchanges_begun.add(1);
+    let mut entered = Entered::default();
+    let response = make(x, chain, Inner::Found(found), &mut entered, gone).await;
     Answer {
+        response,
         route,
+        chain,
+        entered,
         numbers,
-        ..answer
     }
 }
 
@@ -91,56 +95,10 @@ pub async fn refuse<'t>(
     response: Response,
 ) -> Answer<'t> {
     let chain = &snapshot.generation.refused;
-    run(x, chain, Inner::Decided(response), |_: &mut Context<'_>| {
-        Poll::Pending
-    })
-    .await
-}
-
-/// What stands inside the chain.
-enum Inner<'t> {
-    Found(Found<'t>),
-    Decided(Response),
-}
-
-impl Inner<'_> {
-    /// Handles what is within the limits that the chain has set.
-    async fn handle_within_limits(self, x: &mut Exchange<'_>) -> Response {
-        if x.is_body_too_large() {
-            return Response::body_too_large();
-        }
-        let Some(deadline) = x.deadline() else {
-            return self.handle(x).await;
-        };
-        // Boxed, so that those without a deadline have no room for it.
-        let handled = deadline.limit(Box::pin(self.handle(x))).await;
-        handled.unwrap_or_else(|_elapsed| Response::timed_out(x))
-    }
-
-    async fn handle(self, x: &mut Exchange<'_>) -> Response {
-        match self {
-            Self::Found(Found::Route(route)) => route.handler.handle(x).await,
-            Self::Found(Found::Options(_, allow)) => {
-                Response::new(StatusCode::NO_CONTENT).with(&name::ALLOW, allow)
-            }
-            Self::Found(Found::MethodNotAllowed(allow)) => {
-                Response::error(StatusCode::METHOD_NOT_ALLOWED, Why::MethodNotAllowed)
-                    .with(&name::ALLOW, allow)
-            }
-            Self::Found(Found::NotFound) => Response::error(StatusCode::NOT_FOUND, Why::RouteNone),
-            Self::Decided(response) => response,
-        }
-    }
-}
-
-async fn run<'t>(
-    x: &mut Exchange<'t>,
-    chain: &'t Chain,
-    inner: Inner<'t>,
-    gone: impl FnMut(&mut Context<'_>) -> Poll<Why>,
-) -> Answer<'t> {
     x.locals.counters.exchanges_begun.add(1);
-    let (response, entered) = make(x, chain, inner, gone).await;
+    let mut entered = Entered::default();
+    let inner = Inner::Decided(Box::new(response));
+    let response = make(x, chain, inner, &mut entered, nobody_leaves).await;
     Answer {
         response,
         route: None,
@@ -148,6 +106,47 @@ async fn run<'t>(
         entered,
         numbers: None,
     }
+}
+
+/// What stands inside the chain.
+enum Inner<'t> {
+    Found(Found<'t>),
+    /// Boxed, so that all others are moved in few words.
+    Decided(Box<Response>),
+}
+
+impl Inner<'_> {
+    /// Handles what is within the limits that the chain has set.
+    async fn handle(self, x: &mut Exchange<'_>) -> Response {
+        if x.is_body_too_large() {
+            return Response::body_too_large();
+        }
+        let route = match self {
+            Self::Found(Found::Route(route)) => route,
+            Self::Found(Found::Options(_, allow)) => {
+                return Response::new(StatusCode::NO_CONTENT).with(&name::ALLOW, allow);
+            }
+            Self::Found(Found::MethodNotAllowed(allow)) => {
+                return Response::error(StatusCode::METHOD_NOT_ALLOWED, Why::MethodNotAllowed)
+                    .with(&name::ALLOW, allow);
+            }
+            Self::Found(Found::NotFound) => {
+                return Response::error(StatusCode::NOT_FOUND, Why::RouteNone);
+            }
+            Self::Decided(response) => return *response,
+        };
+        let Some(deadline) = x.deadline() else {
+            return route.handler.handle(x).await;
+        };
+        // Boxed, so that those without a deadline have no room for it.
+        let handled = deadline.limit(Box::pin(route.handler.handle(x))).await;
+        handled.unwrap_or_else(|_elapsed| Response::timed_out(x))
+    }
+}
+
+/// For those who are not asked whether anybody waits.
+fn nobody_leaves(_cx: &mut Context<'_>) -> Poll<Why> {
+    Poll::Pending
 }
 
 /// Runs a chain and what stands inside it, on behalf of no client: nothing is counted, and nobody
@@ -158,8 +157,9 @@ pub async fn run_behind(
     route: &Arc<Route>,
     done: impl FnOnce(&mut Exchange<'_>, Response),
 ) {
+    let mut entered = Entered::default();
     let inner = Inner::Found(Found::Route(route));
-    let (response, entered) = make(x, chain, inner, |_: &mut Context<'_>| Poll::Pending).await;
+    let response = make(x, chain, inner, &mut entered, nobody_leaves).await;
     let status = Some(response.status);
     done(x, response);
     let outcome = Outcome {
@@ -172,23 +172,25 @@ pub async fn run_behind(
     chain.on_complete(entered, x, &outcome);
 }
 
+/// The response, as it has come through the chain; `entered` says whom of that it has met.
 async fn make(
     x: &mut Exchange<'_>,
     chain: &Chain,
     inner: Inner<'_>,
-    gone: impl FnMut(&mut Context<'_>) -> Poll<Why>,
-) -> (Response, Entered) {
-    let mut entered = Entered::default();
+    entered: &mut Entered,
+    mut gone: impl FnMut(&mut Context<'_>) -> Poll<Why>,
+) -> Response {
     let made = {
         let making = async {
-            if let Some(response) = chain.on_request(x, &mut entered).await {
+            if !chain.is_empty()
+                && let Some(response) = chain.on_request(x, entered).await
+            {
                 return response;
             }
             x.phases.routed = Some(clock::now());
-            inner.handle_within_limits(x).await
+            inner.handle(x).await
         };
         let mut making = pin!(making);
-        let mut gone = gone;
         std::future::poll_fn(move |cx| poll_made(making.as_mut(), &mut gone, cx)).await
     };
     let mut response = match made {
@@ -205,14 +207,16 @@ async fn make(
         }
         Made::Panic(panic) => panicked(x, &*panic),
     };
-    let hooks = AssertUnwindSafe(|| chain.on_response(entered, x, &mut response));
-    if let Err(panic) = catch_unwind(hooks) {
-        response = panicked(x, &*panic);
+    if !entered.is_empty() {
+        let hooks = AssertUnwindSafe(|| chain.on_response(*entered, x, &mut response));
+        if let Err(panic) = catch_unwind(hooks) {
+            response = panicked(x, &*panic);
+        }
     }
     if let Some(why) = response.why {
         x.why = Some(why);
     }
-    (response, entered)
+    response
 }
 
 enum Made {

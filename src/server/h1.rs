@@ -224,7 +224,12 @@ async fn drain(connection: &Rc<Connection>, unread: Option<Box<dyn BodyStream>>)
         match body.chunk().await {
             Some(Ok(piece)) => drained += piece.len() as u64,
             None => return Event::Drained,
-            Some(Err(_)) => return Event::Enough,
+            Some(Err(error)) => {
+                // The answer has gone out: what is left to do is to read no further.
+                let (reason, peer) = (error.0.as_str(), connection.info.peer);
+                debug!(reason, %peer, "content behind an answer broke off");
+                return Event::Enough;
+            }
         }
     }
     debug!(peer = %connection.info.peer, "closed a connection with too much unread content");
