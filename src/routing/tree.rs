@@ -264,6 +264,33 @@ mod tests {
         assert_eq!(found, expected, "{path}");
     }
 
+    fn nodes(node: &Node) -> usize {
+        let below = node.literals.values().chain(node.param.as_deref());
+        below.map(nodes).fold(1, usize::saturating_add)
+    }
+
+    #[test]
+    fn ten_thousand_patterns_are_a_node_a_segment_and_only_those_that_match_are_shown() {
+        for count in [10, 10_000] {
+            let mut tree = Tree::default();
+            for rule in 0..count {
+                let text = match rule % 2 {
+                    0 => format!("/section-{rule}/about"),
+                    _ => format!("/section-{rule}/items/:id"),
+                };
+                tree.insert(&PathPattern::parse(&text).unwrap(), rule);
+            }
+            let segments = (0..count).map(|rule| if rule % 2 == 0 { 2 } else { 3 });
+            assert_eq!(nodes(&tree.root), segments.fold(1, usize::saturating_add));
+            let mut shown = Vec::new();
+            tree.visit(b"/section-7/items/4711", |rule| {
+                shown.push(rule);
+                false
+            });
+            assert_eq!(shown, [7], "of {count}");
+        }
+    }
+
     #[test]
     fn literal_before_param_before_rest() {
         let patterns = ["/*", "/:a", "/a/*", "/:a/b", "/a/:b", "/a/b", "/a", "/"];
