@@ -1,12 +1,14 @@
 //! Reloads: what changes, what stays, and what a broken file does: nothing.
 
 use std::fs;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 
 use rustix::process::Signal;
 
 use crate::support::daemon::{Address, Daemon};
+use crate::support::port::Port;
+use crate::support::wire::Wire;
 use crate::support::{deadline, left};
 
 const LISTENER: &str = "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\n";
@@ -111,9 +113,11 @@ fn a_connection_sees_the_new_generation_at_its_next_request() {
 #[test]
 fn listeners_come_and_go() {
     let mut daemon = Daemon::start(&saying("a"));
+    let port = Port::reserve();
+    let dropped = port.at([127, 0, 0, 2]);
     let socket = daemon.folder().join("more.sock");
     let more = format!(
-        "[[listener]]\nname = \"more\"\nbind = \"127.0.0.2:0\"\n\
+        "[[listener]]\nname = \"more\"\nbind = \"{dropped}\"\n\
          [[listener]]\nname = \"file\"\nbind = \"unix:{}\"\n",
         socket.display()
     );
@@ -126,7 +130,6 @@ fn listeners_come_and_go() {
     assert_eq!(daemon.get("file", "/").text(), "b");
     let mut old = daemon.connect("more");
     assert_eq!(old.get("/").text(), "b");
-    let dropped = daemon.address("more").tcp();
 
     daemon.write_config(&saying("c"));
     daemon.wait_notify("READY=1");
@@ -170,13 +173,13 @@ fn an_address_that_cannot_be_had_refuses_the_reload() {
 
 #[test]
 fn one_address_gives_way_to_all_of_them() {
-    let mut daemon = Daemon::start(&saying("one"));
-    let port = daemon.address("web").tcp().port();
-    let everywhere = saying("all").replace("127.0.0.1:0", &format!("0.0.0.0:{port}"));
-    daemon.write_config(&everywhere);
+    let port = Port::reserve();
+    let at =
+        |address: SocketAddr, text: &str| saying(text).replace("127.0.0.1:0", &address.to_string());
+    let mut daemon = Daemon::start(&at(port.address(), "one"));
+    daemon.write_config(&at(port.at([0, 0, 0, 0]), "all"));
     daemon.wait_notify("READY=1");
-    let here = Address::Tcp(([127, 0, 0, 1], port).into());
-    let mut wire = crate::support::wire::Wire::connect(&here);
+    let mut wire = Wire::connect(&Address::Tcp(port.at([127, 0, 0, 9])));
     assert_eq!(wire.get("/").text(), "all");
 }
 

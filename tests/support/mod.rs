@@ -4,6 +4,7 @@ pub(crate) mod address;
 pub(crate) mod daemon;
 pub(crate) mod golden;
 pub(crate) mod log;
+pub(crate) mod port;
 mod process;
 pub(crate) mod redis;
 pub(crate) mod response;

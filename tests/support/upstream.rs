@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::ops::{Deref, DerefMut};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use rustix::event::{PollFd, PollFlags, poll};
 use socket2::{SockRef, Socket};
 
+use super::port::Port;
 use super::wire::Wire;
 use super::{deadline, left};
 
@@ -25,7 +26,8 @@ pub(crate) struct Upstream {
 
 #[derive(Debug)]
 enum Listener {
-    Tcp(TcpListener),
+    /// With its port, which stays taken while the test has it.
+    Tcp(TcpListener, Port),
     Unix(UnixListener),
 }
 
@@ -44,16 +46,22 @@ pub(crate) struct Request {
 impl Upstream {
     /// On a free port of the loopback interface.
     pub(crate) fn tcp() -> Self {
-        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)))
+        Self::at(Port::reserve())
     }
 
-    /// At this address, where one was before.
-    pub(crate) fn at(address: SocketAddr) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+    /// At this port, where one was before.
+    pub(crate) fn at(port: Port) -> Self {
         Self {
-            listener: Listener::Tcp(listener),
-            address,
+            address: port.address().to_string(),
+            listener: Listener::Tcp(TcpListener::bind(port.address()).unwrap(), port),
+        }
+    }
+
+    /// Listens no more: connections are refused as long as the test has the port.
+    pub(crate) fn stop(self) -> Port {
+        match self.listener {
+            Listener::Tcp(_, port) => port,
+            Listener::Unix(_) => panic!("{} has no port", self.address),
         }
     }
 
@@ -66,11 +74,6 @@ impl Upstream {
         }
     }
 
-    /// The address of a TCP upstream.
-    pub(crate) fn socket_address(&self) -> SocketAddr {
-        self.address.parse().unwrap()
-    }
-
     /// The next connection; waits for it.
     #[track_caller]
     pub(crate) fn accept(&self) -> Peer {
@@ -80,7 +83,7 @@ impl Upstream {
     fn try_accept(&self) -> Option<Peer> {
         let left = left(deadline()).unwrap();
         let wire = match &self.listener {
-            Listener::Tcp(listener) => {
+            Listener::Tcp(listener, _) => {
                 SockRef::from(listener)
                     .set_read_timeout(Some(left))
                     .unwrap();
@@ -102,7 +105,7 @@ impl Upstream {
         let mut polled: Vec<PollFd<'_>> = upstreams
             .iter()
             .map(|upstream| match &upstream.listener {
-                Listener::Tcp(listener) => PollFd::new(listener, PollFlags::IN),
+                Listener::Tcp(listener, _) => PollFd::new(listener, PollFlags::IN),
                 Listener::Unix(listener) => PollFd::new(listener, PollFlags::IN),
             })
             .collect();
@@ -118,7 +121,7 @@ impl Upstream {
     #[track_caller]
     pub(crate) fn expect_no_connection(&self) {
         let socket: SockRef<'_> = match &self.listener {
-            Listener::Tcp(listener) => listener.into(),
+            Listener::Tcp(listener, _) => listener.into(),
             Listener::Unix(listener) => listener.into(),
         };
         socket.set_nonblocking(true).unwrap();

@@ -136,7 +136,7 @@ fn what_an_upstream_says_of_origins_gives_way_and_errors_are_readable() {
         "{varies}"
     );
     drop(peer);
-    drop(upstream);
+    let _port = upstream.stop();
     let broken = ask(&mut wire, "GET", "/up", &[ORIGIN]);
     assert_eq!(broken.status(), 502);
     check_fields(&broken, &allowed);

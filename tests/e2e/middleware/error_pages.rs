@@ -139,7 +139,7 @@ fn errors_of_an_upstream_come_as_they_are_unless_told_otherwise() {
         assert_eq!(response.field("ETag").is_some(), kept);
     }
     // One that cannot be reached is our own error.
-    drop(upstream);
+    let _port = upstream.stop();
     let ours = get(&mut client, "/app/x", "text/plain");
     assert_eq!(
         (ours.status(), ours.text().as_str()),

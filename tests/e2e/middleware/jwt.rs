@@ -1,6 +1,5 @@
 //! Tokens on the wire: keys that an upstream publishes, that change, and that cannot be had.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use jsonwebtoken::jwk::{Jwk, JwkSet};
@@ -210,9 +209,8 @@ fn who_hangs_up_while_keys_are_fetched_does_not_end_that_for_others() {
 #[test]
 fn without_keys_nobody_gets_in() {
     let (login, backend) = (Upstream::tcp(), Upstream::tcp());
-    let address: SocketAddr = login.socket_address();
     let daemon = Daemon::start(&config(&login.address, &backend.address));
-    drop(login);
+    let port = login.stop();
     let token = Issuer::first().token(json!({"iss": "https://login.example"}));
     let mut wire = daemon.connect("web");
     for _ in 0..3 {
@@ -222,7 +220,7 @@ fn without_keys_nobody_gets_in() {
     }
     daemon.wait_log("cannot fetch a key set");
     // Whoever answers nonsense is no better.
-    let login = Upstream::at(address);
+    let login = Upstream::at(port);
     login.expect_no_connection();
     backend.expect_no_connection();
 }

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::load::Load;
 use crate::support::daemon::Daemon;
 use crate::support::log::Log;
+use crate::support::port::Port;
 
 const SERVERS: usize = 5;
 
@@ -24,24 +25,23 @@ const CLIENTS: usize = 4;
 /// A process that answers, at a place that stays when the process does not.
 struct Server {
     folder: TempDir,
-    address: SocketAddr,
+    port: Port,
     running: Option<(Child, Log)>,
 }
 
 impl Server {
     fn start(number: usize) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
+        let port = Port::reserve();
         let folder = tempfile::tempdir().unwrap();
         let config = format!(
-            "[server]\nworkers = 1\nmiddleware = []\n[[listener]]\nbind = \"{address}\"\n\
-             [[route]]\npath = \"/*\"\nrespond = {{ text = \"server {number}\" }}\n"
+            "[server]\nworkers = 1\nmiddleware = []\n[[listener]]\nbind = \"{}\"\n\
+             [[route]]\npath = \"/*\"\nrespond = {{ text = \"server {number}\" }}\n",
+            port.address()
         );
         std::fs::write(folder.path().join("httpserver.toml"), config).unwrap();
         let mut server = Self {
             folder,
-            address,
+            port,
             running: None,
         };
         server.restart();
@@ -128,7 +128,7 @@ impl Impostor {
 fn config(servers: &[Server]) -> String {
     let mut list = String::new();
     for server in servers {
-        write!(list, "\"{}\", ", server.address).unwrap();
+        write!(list, "\"{}\", ", server.port.address()).unwrap();
     }
     format!(
         "[server]\nworkers = 1\n[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\n\
@@ -175,7 +175,7 @@ fn nobody_notices_as_long_as_one_server_is_well() {
         servers[at(1)].signal(Signal::STOP);
         load.wait(40);
         servers[at(2)].kill();
-        let impostor = Impostor::at(servers[at(2)].address);
+        let impostor = Impostor::at(servers[at(2)].port.address());
         load.wait(40);
         servers[at(3)].kill();
         load.wait(40);

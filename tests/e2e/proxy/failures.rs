@@ -2,16 +2,13 @@
 
 use super::{config, get, proxy, proxy_with};
 use crate::support::daemon::Daemon;
+use crate::support::port::Port;
 use crate::support::upstream::Upstream;
-
-/// A place nobody listens on.
-fn nowhere() -> Upstream {
-    Upstream::tcp()
-}
 
 #[test]
 fn nobody_there_is_502() {
-    let address = nowhere().address;
+    let port = Port::reserve();
+    let address = port.address();
     let daemon = Daemon::start(&config(&format!("\"{address}\""), ""));
     let response = daemon.get("web", "/");
     assert_eq!(response.status(), 502);
@@ -29,7 +26,8 @@ fn a_name_that_does_not_resolve_is_503() {
 
 #[test]
 fn another_server_is_tried_if_one_cannot_be_connected_to() {
-    let gone = nowhere().address;
+    let port = Port::reserve();
+    let gone = port.address();
     let upstream = Upstream::tcp();
     let servers = format!("\"{gone}\", \"{}\"", upstream.address);
     let daemon = Daemon::start(&config(&servers, ""));

@@ -100,9 +100,8 @@ fn a_health_check_takes_a_server_out_and_back() {
     let route = "[[route]]\npath = \"/ready\"\n\
                  health = { kind = \"readiness\", checks.app = { upstream = \"backend\" } }\n";
     let daemon = Daemon::start(&format!("{}{route}", config(&servers, check)));
-    let steady_address = steady.socket_address();
     // The steady one is gone from the start: its checks fail.
-    drop(steady);
+    let steady = steady.stop();
     daemon.wait_log("endpoint is unhealthy");
     // Checks and requests both come to the shaky one; each is what it says.
     let answer = |peer: &mut Peer, status: &str| {
@@ -132,8 +131,8 @@ fn a_health_check_takes_a_server_out_and_back() {
     assert_eq!(daemon.get("web", "/").status(), 503);
     daemon.wait_log("no_endpoint");
     // One comes back.
-    drop(shaky);
-    let steady = Upstream::at(steady_address);
+    let _shaky = shaky.stop();
+    let steady = Upstream::at(steady);
     while daemon.log().count("endpoint is healthy again") < 1 {
         answer(&mut steady.accept(), "200 OK");
     }
