@@ -145,6 +145,12 @@ pub struct Limits {
     pub connections: usize,
     /// Requests a connection may carry; 0 for any number.
     pub requests_per_connection: u64,
+    /// Requests of an HTTP/2 connection at the same time.
+    pub http2_streams: u32,
+    /// Bytes that a client may send of one request before they are read.
+    pub http2_stream_window: u32,
+    /// The same for all requests of a connection together.
+    pub http2_connection_window: u32,
 }
 
 impl fmt::Display for Bind {

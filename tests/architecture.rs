@@ -39,6 +39,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli/mod.rs"]),
     ("daemonize", &["daemon/process.rs"]),
     ("flate2", &["middleware/compression/"]),
+    ("h2", &["server/h2/"]),
     ("hmac", &["handlers/proxy/balance/sticky.rs"]),
     ("jsonwebtoken", &["middleware/jwt/"]),
     ("indexmap", &["middleware/rate_limit/buckets.rs"]),

@@ -13,6 +13,7 @@
 mod architecture;
 mod config;
 mod e2e;
+mod h2;
 mod properties;
 mod support;
 mod wire;

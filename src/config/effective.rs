@@ -112,6 +112,7 @@ impl Page<'_> {
     fn limits(&mut self, model: &Model) {
         let limits = &model.server.limits;
         self.header("[server.limits]");
+        let window = |bytes: u32| quoted(&ByteSize(bytes.into()).to_string());
         let bytes = |bytes: usize| quoted(&ByteSize(bytes as u64).to_string());
         for (key, value) in [
             ("header_timeout", duration(limits.header_timeout)),
@@ -131,6 +132,12 @@ impl Page<'_> {
             (
                 "requests_per_connection",
                 limits.requests_per_connection.to_string(),
+            ),
+            ("http2_streams", limits.http2_streams.to_string()),
+            ("http2_stream_window", window(limits.http2_stream_window)),
+            (
+                "http2_connection_window",
+                window(limits.http2_connection_window),
             ),
         ] {
             self.value("server.limits", key, &value);

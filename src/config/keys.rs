@@ -39,6 +39,11 @@ pub(super) const LIMITS: &[Key] = keys! {
     "body": "size" = r#""10MiB""#, "a larger request body is 413";
     "connections": "number" = "10000", "that a worker holds open; more are told 503";
     "requests_per_connection": "number" = "0", "then it is closed; 0 is any number";
+    "http2_streams": "number" = "128", "requests of an HTTP/2 connection at the same time";
+    "http2_stream_window": "size" = r#""256KiB""#,
+        "what an HTTP/2 client may send of one request before it is read";
+    "http2_connection_window": "size" = r#""1MiB""#,
+        "the same for all requests of a connection together";
 };
 
 /// `[log]`

@@ -47,6 +47,9 @@ pub(super) struct Limits {
     pub(super) body: Option<Spanned<ByteSize>>,
     pub(super) connections: Option<Spanned<u32>>,
     pub(super) requests_per_connection: Option<Spanned<u32>>,
+    pub(super) http2_streams: Option<Spanned<u32>>,
+    pub(super) http2_stream_window: Option<Spanned<ByteSize>>,
+    pub(super) http2_connection_window: Option<Spanned<ByteSize>>,
 }
 
 /// `[log]`

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tracing::error;
 
+use super::h2::serve as serve_http2;
 use super::proxy_protocol::introduce;
 use super::snapshot::Listening;
 use super::worker::{Phase, Worker};
@@ -46,6 +47,8 @@ pub struct Connection {
     pub requests: Cell<u64>,
     /// Interim responses to be written.
     interim: RefCell<Vec<u8>>,
+    /// What has come is HTTP/2.
+    pub switched: Cell<bool>,
 }
 
 /// The bytes received and not yet used.
@@ -81,6 +84,7 @@ impl Connection {
             input: RefCell::default(),
             requests: Cell::new(0),
             interim: RefCell::default(),
+            switched: Cell::new(false),
             worker,
             listening,
         })
@@ -224,8 +228,13 @@ pub async fn serve(mut connection: Rc<Connection>) {
         state = desk.serve(&connection, state).await;
         connection.worker.give_desk(desk);
         if state == State::Closed {
-            return;
+            break;
         }
+    }
+    if connection.switched.get() {
+        let received = connection.input.borrow_mut().take();
+        // Boxed: those that stay with HTTP/1 have no room for it.
+        Box::pin(serve_http2(connection, received)).await;
     }
 }
 

@@ -31,7 +31,7 @@ const LINGER_MAX: usize = 256 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// What methods `OPTIONS *` tells of: all that handlers know.
-const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
+pub(super) const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
 
 /// Serves a connection that has something to read until it is idle again, or over.
 pub async fn serve(connection: &Rc<Connection>, buffers: &mut Buffers, state: State) -> State {
@@ -49,6 +49,10 @@ async fn exchanges(connection: &Rc<Connection>, buffers: &mut Buffers, mut state
         state = match read_head(connection, buffers).await {
             Head::Nothing => return state.on(Event::Nothing),
             Head::Gone => return state.on(Event::Gone),
+            Head::Preface => {
+                connection.switched.set(true);
+                return State::Closed;
+            }
             Head::Complete { started } => exchange(connection, buffers, started, state, None).await,
             Head::Refused { started, error } => {
                 exchange(connection, buffers, started, state, Some(error)).await
@@ -262,7 +266,7 @@ fn finish(
 }
 
 /// Ends our direction and reads what the client still sends, for a while.
-async fn linger(connection: &Rc<Connection>) -> Event {
+pub(super) async fn linger(connection: &Rc<Connection>) -> Event {
     if connection.transport.shutdown_write().is_err() {
         return Event::Gone;
     }

@@ -8,6 +8,7 @@ use super::connection::Connection;
 use super::desk::Buffers;
 use super::h1_body::{BodyProgress, RequestBody};
 use super::h1_output;
+use super::h2::PREFACE_START;
 use super::snapshot::Snapshot;
 use crate::clock;
 use crate::exchange::{Response, Why};
@@ -25,6 +26,8 @@ pub(super) enum Head {
     Nothing,
     /// The client has ended.
     Gone,
+    /// No head: the client speaks HTTP/2.
+    Preface,
     /// Refused, with the reason.
     Refused {
         started: Instant,
@@ -128,11 +131,18 @@ fn parse_head(
             Some(Head::Complete { started })
         }
         Ok(None) => None,
+        Err(ParseError::Version) if is_preface(connection, input.filled()) => Some(Head::Preface),
         Err(error) => Some(Head::Refused {
             started,
             error: error.into(),
         }),
     }
+}
+
+/// Whether a connection begins with HTTP/2 (RFC 9113 §3.3). Looked at only where HTTP/1 would be
+/// refused.
+fn is_preface(connection: &Connection, received: &[u8]) -> bool {
+    connection.requests.get() == 0 && received.starts_with(PREFACE_START)
 }
 
 /// What must hold before a request is routed, and its body.

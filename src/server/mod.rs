@@ -11,6 +11,7 @@ pub mod h1_body;
 mod h1_head;
 pub mod h1_output;
 pub mod h1_write;
+mod h2;
 pub mod listener;
 pub mod mailbox;
 mod proxy_protocol;

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::desk::Desk;
+use super::h2::Supplies;
 use super::listener;
 use super::mailbox::{Order, Publication, Report, Reporter, Socket, WorkerSetup};
 use super::resident::Resident;
@@ -43,6 +44,8 @@ pub struct Worker {
     changed: Notify,
     connections: Cell<u64>,
     desks: RefCell<Vec<Desk>>,
+    /// What HTTP/2 connections borrow.
+    pub(super) http2: Supplies,
     /// What of files is in memory.
     pub resident: Resident,
     date: Cell<(u64, [u8; 29])>,
@@ -93,6 +96,7 @@ async fn work(setup: WorkerSetup) -> io::Result<()> {
         changed: Notify::new(),
         connections: Cell::new(0),
         desks: RefCell::default(),
+        http2: Supplies::default(),
         resident: Resident::default(),
         date: Cell::new((u64::MAX, [0; 29])),
     });

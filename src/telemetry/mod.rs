@@ -53,6 +53,10 @@ pub struct WorkerCounters {
     pub exchanges_ended: Counter,
     /// Exchanges whose handler panicked.
     pub panics: Counter,
+    /// HTTP/2 streams that brought a request.
+    pub http2_streams: Counter,
+    /// HTTP/2 connections ended because the client sent too much that asks for nothing.
+    pub http2_floods: Counter,
     /// Requests refused before they were routed: bad bytes, limits, deadlines.
     pub requests_refused: Counter,
     /// Responses by class: 1xx … 5xx.

@@ -6,6 +6,7 @@ mod drain;
 mod examples;
 mod exhaustion;
 mod health;
+mod http2;
 mod limits;
 mod logging;
 mod metrics;

@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod daemon;
 pub(crate) mod golden;
+pub(crate) mod h2;
 pub(crate) mod log;
 pub(crate) mod port;
 mod process;

@@ -100,7 +100,7 @@ fn expect(case: &mut Case, line: &str) {
 }
 
 /// `\r`, `\n`, `\t`, `\\`, `\{`, `\xNN`; `{N c}` stands for so many bytes `c`.
-fn unescape(text: &str) -> Vec<u8> {
+pub(crate) fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some(c) = rest.chars().next() {

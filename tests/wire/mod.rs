@@ -68,7 +68,7 @@ static = { root = "files", strip_prefix = "/files" }
 
 /// How the bytes of a case reach the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Delivery {
+pub(crate) enum Delivery {
     Whole,
     Bytewise,
     /// Pieces of 1 to 16 bytes, from this seed.
@@ -127,7 +127,7 @@ fn run(daemon: &Daemon, case: &Case, delivery: Delivery, what: &str) {
 }
 
 /// The daemon may have refused and closed before the last byte: that is no failure of sending.
-fn send(wire: &mut Wire, bytes: &[u8], delivery: Delivery) {
+pub(crate) fn send(wire: &mut Wire, bytes: &[u8], delivery: Delivery) {
     let mut state = match delivery {
         Delivery::Whole => return drop(wire.try_send(bytes)),
         Delivery::Bytewise => 0,

@@ -1,5 +1,7 @@
 //! `[server.limits]`: what a client may take.
 
+use std::ops::RangeInclusive;
+
 use super::layers::Layers;
 use super::{Resolver, or};
 use crate::build::{ByteRate, ByteSize, HumanDuration, Problem, Span};
@@ -45,6 +47,24 @@ const CONNECTIONS: u32 = 10_000;
 /// No limit: closing connections now and then frees memory that leaks, and none does.
 const REQUESTS_PER_CONNECTION: u32 = 0;
 
+/// What RFC 9113 §6.5.2 recommends at least is 100; browsers open some dozens.
+const HTTP2_STREAMS: u32 = 128;
+
+/// A link of 20 Mbit/s over 100 ms is kept busy by it; more is memory for uploads nobody reads.
+const HTTP2_STREAM_WINDOW: ByteSize = ByteSize(256 << 10);
+
+/// Four uploads at full speed: what a client can make a connection hold.
+const HTTP2_CONNECTION_WINDOW: ByteSize = ByteSize(1 << 20);
+
+/// RFC 9113 §6.9.1 allows twice as much, less one; nobody has that much memory to spare.
+const WINDOW_MAX: u64 = 1 << 30;
+
+/// What RFC 9113 §6.9.2 begins with, in whole kibibytes.
+const WINDOW_MIN: u64 = 64 << 10;
+
+/// A stream costs some kibibytes while it is served.
+const STREAMS_MAX: u32 = 10_000;
+
 /// A head larger than this would have to be held in memory for every connection at once.
 const HEAD_BYTES_MAX: u64 = 1 << 20;
 
@@ -73,6 +93,10 @@ impl Resolver<'_, '_> {
         let body = self.pick(w, "body", |w| &w.body);
         let connections = self.pick(w, "connections", |w| &w.connections);
         let requests = self.pick(w, "requests_per_connection", |w| &w.requests_per_connection);
+        let streams = self.pick(w, "http2_streams", |w| &w.http2_streams);
+        let stream_window = self.pick(w, "http2_stream_window", |w| &w.http2_stream_window);
+        let connection_window =
+            self.pick(w, "http2_connection_window", |w| &w.http2_connection_window);
         for (key, value) in [
             ("header_timeout", &header_timeout),
             ("body_idle_timeout", &body_idle),
@@ -83,8 +107,20 @@ impl Resolver<'_, '_> {
         for (key, value) in [("header_count", &count), ("connections", &connections)] {
             self.not_zero(key, value.as_ref().map(|(number, at)| (*number == 0, at)));
         }
-        self.between("request_line", request_line.as_ref(), REQUEST_LINE_MIN);
-        self.between("headers", headers.as_ref(), HEADERS_MIN);
+        let head = |least| least..=HEAD_BYTES_MAX;
+        self.between(
+            "request_line",
+            request_line.as_ref(),
+            head(REQUEST_LINE_MIN),
+        );
+        self.between("headers", headers.as_ref(), head(HEADERS_MIN));
+        for (key, window) in [
+            ("http2_stream_window", &stream_window),
+            ("http2_connection_window", &connection_window),
+        ] {
+            self.between(key, window.as_ref(), WINDOW_MIN..=WINDOW_MAX);
+        }
+        self.streams(streams.as_ref());
         self.reachable(headers.as_ref(), count.as_ref());
         Limits {
             header_timeout: or(header_timeout, HEADER_TIMEOUT).0,
@@ -99,6 +135,9 @@ impl Resolver<'_, '_> {
             body: or(body, BODY).0,
             connections: size(or(connections, CONNECTIONS).into()),
             requests_per_connection: or(requests, REQUESTS_PER_CONNECTION).into(),
+            http2_streams: or(streams, HTTP2_STREAMS),
+            http2_stream_window: window(or(stream_window, HTTP2_STREAM_WINDOW)),
+            http2_connection_window: window(or(connection_window, HTTP2_CONNECTION_WINDOW)),
         }
     }
 
@@ -112,12 +151,26 @@ impl Resolver<'_, '_> {
         }
     }
 
-    fn between(&mut self, key: &str, value: Option<&(ByteSize, Span)>, least: u64) {
+    /// As many streams as a worker can serve, and one at least.
+    fn streams(&mut self, value: Option<&(u32, Span)>) {
+        let Some((streams, span)) = value else { return };
+        if !(1..=STREAMS_MAX).contains(streams) {
+            let message = format!("`http2_streams` must be 1 to {STREAMS_MAX}, found {streams}");
+            self.report(Problem::error("E0501", span.clone(), message));
+        }
+    }
+
+    fn between(
+        &mut self,
+        key: &str,
+        value: Option<&(ByteSize, Span)>,
+        bounds: RangeInclusive<u64>,
+    ) {
         let Some((size, span)) = value else { return };
-        if (least..=HEAD_BYTES_MAX).contains(&size.0) {
+        if bounds.contains(&size.0) {
             return;
         }
-        let (least, most) = (ByteSize(least), ByteSize(HEAD_BYTES_MAX));
+        let (least, most) = (ByteSize(*bounds.start()), ByteSize(*bounds.end()));
         let message = format!("`{key}` must be {least} to {most}, found {size}");
         self.report(Problem::error("E0501", span.clone(), message));
     }
@@ -138,6 +191,11 @@ impl Resolver<'_, '_> {
             .hint("`headers` bounds the bytes of all of them, `header_count` their number");
         self.report(problem);
     }
+}
+
+/// Checked before to be no larger than a gibibyte.
+fn window(size: ByteSize) -> u32 {
+    u32::try_from(size.0).unwrap_or(u32::MAX)
 }
 
 /// Checked before to be no larger than a mebibyte, or a number of 32 bits.

@@ -25,7 +25,7 @@ type OfWorker = (
     fn(&WorkerCounters) -> &Counter,
 );
 
-const OF_WORKERS: [OfWorker; 7] = [
+const OF_WORKERS: [OfWorker; 9] = [
     counter(
         "httpserverd_connections_accepted_total",
         "Connections accepted.",
@@ -61,6 +61,16 @@ const OF_WORKERS: [OfWorker; 7] = [
         "httpserverd_requests_refused_total",
         "Requests refused before they were routed.",
         |own| &own.requests_refused,
+    ),
+    counter(
+        "httpserverd_http2_streams_total",
+        "HTTP/2 streams that brought a request.",
+        |own| &own.http2_streams,
+    ),
+    counter(
+        "httpserverd_http2_floods_total",
+        "HTTP/2 connections ended because of too many frames that ask for nothing.",
+        |own| &own.http2_floods,
     ),
 ];
 

@@ -225,7 +225,7 @@ fn parse_trailers(bytes: &[u8]) -> Result<Option<Headers>, ParseError> {
         {
             return Err(ParseError::FieldValue);
         }
-        if !is_forbidden(name) {
+        if !is_forbidden_trailer(name) {
             trailers.append_parsed(name, value);
         }
     }
@@ -234,7 +234,7 @@ fn parse_trailers(bytes: &[u8]) -> Result<Option<Headers>, ParseError> {
 
 /// Fields that must not come as trailers (RFC 9110 §6.5.1): framing, routing, authentication,
 /// and what tells how to read the content.
-fn is_forbidden(field: &[u8]) -> bool {
+pub fn is_forbidden_trailer(field: &[u8]) -> bool {
     const FORBIDDEN: [&crate::http::HeaderName; 20] = [
         &name::TRANSFER_ENCODING,
         &name::CONTENT_LENGTH,

@@ -1,0 +1,145 @@
+//! One stream: its request, and the response to it.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use h2::RecvStream;
+use h2::server::SendResponse;
+use tracing::debug;
+
+use super::body::RequestBody;
+use super::head;
+use super::priority::Priority;
+use super::respond::Respond;
+use super::session::{Open, Session};
+use super::turns::Piece;
+use super::write::{self, Sent};
+use crate::clock;
+use crate::exchange::client::{client_ip, is_within};
+use crate::exchange::{BodyStream, Exchange, Outcome, Response};
+use crate::http::target::Form;
+use crate::http::{Method, RequestHead, StatusCode, name};
+use crate::server::behind;
+use crate::server::dispatch::{Answer, dispatch, refuse};
+use crate::server::h1::ALLOWED;
+use crate::server::h1_head::{Refusal, replace_if_body_failed};
+use crate::server::snapshot::Snapshot;
+use crate::server::worker::Phase;
+
+/// A request that has come.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) session: Rc<Session>,
+    pub(super) request: http::Request<RecvStream>,
+    pub(super) respond: SendResponse<Piece>,
+    pub(super) started: Instant,
+}
+
+/// Serves a request to its end.
+pub(super) async fn serve(head: &mut RequestHead, asked: Asked) {
+    let Asked {
+        session,
+        request,
+        respond,
+        started,
+    } = asked;
+    let _open = Open::new(&session);
+    let connection = &*session.connection;
+    let snapshot = connection.listening.snapshot();
+    let respond = Rc::new(Respond::new(respond));
+    let (parts, stream) = request.into_parts();
+    let has_content = !stream.is_end_stream();
+    let prepared = head::read(head, &parts, has_content, &snapshot.generation.limits);
+    drop(parts);
+    let (body, refusal) = match prepared {
+        Ok(asked) if has_content => {
+            let body = RequestBody::new(&session, &snapshot, &respond, stream, asked);
+            (Some(body), None)
+        }
+        Ok(_) => (None, None),
+        Err(refusal) => (None, Some(refusal)),
+    };
+    let progress = body.as_ref().map(|body| Rc::clone(body.progress()));
+    let is_head = head.method == Method::Head;
+    let priority = Priority::of(&head.headers);
+    let peer = connection.info.peer.ip();
+    let trusted = &snapshot.generation.trusted_proxies;
+    let mut x = Exchange::new(head, &connection.info, &connection.worker.locals, started);
+    x.client_ip = client_ip(peer, &x.request.headers, trusted);
+    x.trusted_peer = is_within(peer, trusted);
+    x.body_limit = body.as_ref().map(RequestBody::limit);
+    x.body = body.map(|body| Box::new(body) as Box<dyn BodyStream>);
+    x.generation = snapshot.generation.id;
+    x.draining = connection.worker.phase.get() != Phase::Serving;
+    x.phases.read = Some(clock::now());
+    x.inform = Some(&*respond);
+    let mut answer = answer(&session, &mut x, &snapshot, &respond, refusal).await;
+    behind::start(&mut x, answer.route, &connection.worker, &snapshot);
+    if let Some(mut unread) = x.body.take() {
+        unread.discard_received();
+    }
+    replace_if_body_failed(&mut answer.response, progress.as_deref());
+    x.why = answer.response.why.or(x.why);
+    let status = answer.response.status;
+    let options = write::Options {
+        session: &session,
+        snapshot: &snapshot,
+        respond: &respond,
+        is_head,
+        priority,
+        time_limit: x.time_limit,
+    };
+    let sent = write::write(&mut answer.response, &options).await;
+    if sent.why.is_none() {
+        session.wire.watch.borrow_mut().answered();
+    }
+    let received = progress.map_or(0, |progress| progress.received.get());
+    finish(&answer, &mut x, sent, status, received);
+}
+
+async fn answer<'t>(
+    session: &Session,
+    x: &mut Exchange<'t>,
+    snapshot: &'t Snapshot,
+    respond: &Respond,
+    refusal: Option<Refusal>,
+) -> Answer<'t> {
+    if let Some(refusal) = refusal {
+        let connection = &session.connection;
+        connection.worker.locals.counters.requests_refused.add(1);
+        debug!(reason = refusal.reason, peer = %connection.info.peer, "refused a request");
+        let mut response = Response::error_text(refusal.status, refusal.reason);
+        response.why = Some(refusal.why);
+        return refuse(x, snapshot, response).await;
+    }
+    if x.request.target.form() == Form::Asterisk {
+        let response = Response::new(StatusCode::NO_CONTENT).with(&name::ALLOW, ALLOWED);
+        return refuse(x, snapshot, response).await;
+    }
+    dispatch(x, snapshot, |cx| respond.poll_gone(session, cx)).await
+}
+
+fn finish(
+    answer: &Answer<'_>,
+    x: &mut Exchange<'_>,
+    sent: Sent,
+    status: StatusCode,
+    received: u64,
+) {
+    if sent.why.is_some() {
+        x.why = sent.why;
+    }
+    let outcome = Outcome {
+        status: Some(status),
+        body_sent: sent.body,
+        body_received: received,
+        duration: if answer.is_heard() {
+            // Read anew: the coarse clock stands still within a wake-up.
+            clock::precise_now().saturating_duration_since(x.started)
+        } else {
+            Duration::ZERO
+        },
+        why: x.why,
+    };
+    answer.complete(x, &outcome);
+}
