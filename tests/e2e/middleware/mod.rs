@@ -13,6 +13,7 @@ mod error_pages;
 mod fault_injection;
 mod filters;
 mod forward_auth;
+mod hang_up;
 mod headers;
 mod jwt;
 mod limits;
