@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::build::{Files, Probe};
+use crate::build::{Files, Probe, Toggle};
 use crate::routing::chain::Chain;
 
 /// A configuration, compiled.
@@ -37,6 +37,8 @@ pub struct Generation {
     pub drain_delay: Duration,
     /// What the control plane runs now and then.
     pub probes: Vec<Arc<dyn Probe>>,
+    /// What an operator can turn on and off.
+    pub toggles: Vec<Arc<dyn Toggle>>,
     /// What was read beside the configuration; all of it is watched.
     pub files: Files,
     /// The chain of requests that were refused before they could be routed.

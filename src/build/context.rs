@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use super::{CarryOver, Files, MemorySinks, Problem, Sinks, Span};
+use super::{CarryOver, Files, MemorySinks, Problem, Sinks, Span, Toggle};
 
 /// Given to [`super::Kind::parse`]: the names there are, and where mistakes go.
 #[derive(Debug)]
@@ -58,6 +58,8 @@ pub struct BuildContext<'a> {
     pub name: Arc<str>,
     /// What the control plane shall run now and then for this generation.
     pub probes: Vec<Arc<dyn Probe>>,
+    /// What an operator can turn on and off.
+    pub toggles: Vec<Arc<dyn Toggle>>,
     /// What is hardly what was meant, found only while building.
     pub warnings: Vec<Problem>,
     /// What was read beside the configuration; all of it is watched.
@@ -75,6 +77,7 @@ impl<'a> BuildContext<'a> {
             base,
             name: Arc::from(""),
             probes: Vec::new(),
+            toggles: Vec::new(),
             warnings: Vec::new(),
             files: Files::default(),
             sinks: Arc::new(MemorySinks::default()),

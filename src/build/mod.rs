@@ -15,6 +15,7 @@ pub mod section;
 mod settings;
 pub mod sink;
 mod statuses;
+pub mod toggle;
 pub mod units;
 pub mod wording;
 pub mod words;
@@ -34,6 +35,7 @@ pub use secret::Secret;
 pub use section::Section;
 pub use sink::{MemorySinks, Sink, SinkTarget, Sinks};
 pub use statuses::Statuses;
+pub use toggle::Toggle;
 pub use units::{ByteSize, HumanDuration};
 pub use words::Network;
 

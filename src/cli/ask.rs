@@ -1,4 +1,4 @@
-//! `httpserverd reload`, `status`, `upgrade`, `stop`: asks a daemon that runs.
+//! `httpserverd reload`, `status`, `upgrade`, `stop`, `maintenance`: asks a daemon that runs.
 
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::os::unix::net::UnixStream;
@@ -27,6 +27,25 @@ pub(super) struct StatusArguments {
     /// One object of JSON, for programs
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct MaintenanceArguments {
+    /// What it shall be
+    #[arg(value_enum)]
+    switch: Switch,
+    /// Which `maintenance` middleware; all if none is named
+    name: Option<String>,
+    #[command(flatten)]
+    ask: AskArguments,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Switch {
+    /// Answer 503 to everyone but those who are allowed
+    On,
+    /// Let everyone in again
+    Off,
 }
 
 impl AskArguments {
@@ -102,6 +121,24 @@ impl StatusArguments {
     }
 }
 
+impl MaintenanceArguments {
+    /// Turns maintenance on or off; the exit code.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub(super) fn turn(&self, out: &mut impl Write, err: &mut impl Write) -> io::Result<u8> {
+        let switch = match self.switch {
+            Switch::On => "on",
+            Switch::Off => "off",
+        };
+        let question = match &self.name {
+            Some(name) => format!("maintenance {switch} {name}"),
+            None => format!("maintenance {switch}"),
+        };
+        self.ask.ask(&question, out, err)
+    }
+}
+
 fn code(answer: &Value) -> u8 {
     let code = answer["code"].as_u64();
     code.and_then(|code| u8::try_from(code).ok())
@@ -119,6 +156,10 @@ fn table(status: &Value) -> String {
         let value = match value {
             Value::Null => continue,
             Value::String(text) => text.clone(),
+            Value::Array(names) => {
+                let names: Vec<_> = names.iter().filter_map(Value::as_str).collect();
+                names.join(", ")
+            }
             Value::Object(entries) => entries
                 .iter()
                 .map(|(name, value)| format!("{name} at {}", value.as_str().unwrap_or("?")))

@@ -54,6 +54,9 @@ enum Command {
     Upgrade(ask::AskArguments),
     /// Have a running daemon drain and end
     Stop(ask::AskArguments),
+    /// Turn maintenance on or off in a running daemon
+    #[command(after_help = MAINTENANCE_HELP)]
+    Maintenance(ask::MaintenanceArguments),
     /// Serve a folder, with no configuration
     #[command(after_help = serve::AFTER_HELP)]
     Serve(serve::ServeArguments),
@@ -107,6 +110,15 @@ Exit codes:
   1   the daemon cannot be reached, or cannot have what the configuration names
   78  the configuration is wrong; everything is as it was";
 
+const MAINTENANCE_HELP: &str = "\
+It stays so across reloads, until it is turned off or the daemon is started anew. A file that
+switches it, and `on = true` in the configuration, keep it on as well.
+
+Exit codes:
+  0   it is done
+  1   the daemon cannot be reached, or maintenance stays on for another reason
+  2   there is no such middleware";
+
 const COMPLETIONS_HELP: &str = "\
 Examples:
   httpserverd completions bash > /usr/share/bash-completion/completions/httpserverd
@@ -148,6 +160,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Reload(daemon)) => daemon.ask("reload", &mut out, &mut err),
         Some(Command::Upgrade(daemon)) => daemon.ask("upgrade", &mut out, &mut err),
         Some(Command::Stop(daemon)) => daemon.ask("stop", &mut out, &mut err),
+        Some(Command::Maintenance(arguments)) => arguments.turn(&mut out, &mut err),
         Some(Command::Status(arguments)) => arguments.status(&mut out, &mut err),
         Some(Command::Routes { file }) => routes::routes(&file, &inputs, &mut out, &mut err),
         Some(Command::Reference) => reference::print(&mut out),

@@ -73,6 +73,7 @@ fn build(
         drain_timeout: model.server.drain_timeout,
         drain_delay: model.server.drain_delay,
         probes: compiler.cx.probes,
+        toggles: compiler.cx.toggles,
         files: compiler.cx.files,
         refused,
     })

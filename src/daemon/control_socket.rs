@@ -1,6 +1,6 @@
 //! The unix socket on which `httpserverd reload`, `status` and their kin reach the daemon.
 //!
-//! One connection, one question: a line with a word goes in, a line of JSON comes out. Whoever
+//! One connection, one question: a line of a few words goes in, a line of JSON comes out. Whoever
 //! may open the socket may do what a signal does; only the daemon's own user (and root) may.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -16,6 +16,7 @@ use tracing::{debug, warn};
 
 use super::askers::{Answer, Askers};
 use super::event::{EndSignal, Event, Events};
+use crate::build::Toggle;
 use crate::clock;
 use crate::sys::socket::UnixSocket;
 use crate::telemetry::WorkerCounters;
@@ -26,8 +27,9 @@ const NAME: &str = "control.sock";
 /// For the daemon's own user.
 const MODE: u32 = 0o600;
 
-/// A question is a word; who needs longer to send it is not one of ours.
-const QUESTION_MAX: u64 = 64;
+/// A question is a few words, one of which may be a name out of the configuration; who needs
+/// longer to send it is not one of ours.
+const QUESTION_MAX: u64 = 1024;
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long someone waits for a reload or an upgrade: longer than either may take.
@@ -63,6 +65,8 @@ pub(super) struct State {
     pub(super) listeners: Vec<(String, String)>,
     /// Why the last reload was refused, if it was.
     pub(super) refused: Option<String>,
+    /// What can be turned on and off.
+    pub(super) toggles: Vec<Arc<dyn Toggle>>,
     /// What the workers count.
     pub(super) workers: Vec<Arc<WorkerCounters>>,
 }
@@ -80,11 +84,60 @@ impl Desk {
         self.upgrade.close(&answer);
     }
 
+    /// Turns instances of a kind on or off: the named one, or all.
+    fn turn(&self, kind: &str, on: bool, name: Option<&str>) -> Answer {
+        let toggles: Vec<_> = {
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let toggles = state.toggles.iter();
+            toggles
+                .filter(|toggle| toggle.kind() == kind)
+                .filter(|toggle| name.is_none_or(|name| toggle.name() == name))
+                .cloned()
+                .collect()
+        };
+        if toggles.is_empty() {
+            return Answer::failed(
+                2,
+                match name {
+                    Some(name) => format!("there is no {kind} `{}`", name.escape_debug()),
+                    None => format!("there is no {kind} in the configuration"),
+                },
+            );
+        }
+        let switched = if on { "on" } else { "off" };
+        let (mut done, mut failed) = (Vec::new(), Vec::new());
+        for toggle in toggles {
+            match toggle.turn(on) {
+                Ok(()) => done.push(format!("{kind} `{}` is {switched}", toggle.name())),
+                Err(why) => failed.push(format!("{kind} `{}` stays on: {why}", toggle.name())),
+            }
+        }
+        if failed.is_empty() {
+            Answer::done(done.join("\n"))
+        } else {
+            done.append(&mut failed);
+            Answer::failed(1, done.join("\n"))
+        }
+    }
+
+    /// `maintenance on`, `maintenance off NAME`
+    fn maintenance(&self, question: &str) -> Answer {
+        let mut words = question.splitn(3, ' ').skip(1);
+        let on = match words.next() {
+            Some("on") => true,
+            Some("off") => false,
+            _ => return Answer::failed(2, "maintenance is `on` or `off`"),
+        };
+        self.turn("maintenance", on, words.next())
+    }
+
     fn status(&self) -> Value {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let sum = |count: fn(&WorkerCounters) -> u64| -> u64 {
             state.workers.iter().map(|worker| count(worker)).sum()
         };
+        let on = state.toggles.iter().filter(|toggle| toggle.is_on());
+        let on: Vec<_> = on.map(|toggle| toggle.name()).collect();
         let listeners: serde_json::Map<_, _> = state
             .listeners
             .iter()
@@ -99,6 +152,7 @@ impl Desk {
             "reload_refused": state.refused,
             "routes": state.routes,
             "listeners": listeners,
+            "maintenance": (!on.is_empty()).then_some(on),
             "workers": state.workers.len(),
             "connections_open": sum(|worker| worker.connections_open.get()),
             "connections_accepted": sum(|worker| worker.connections_accepted.get()),
@@ -255,6 +309,7 @@ fn serve(stream: &UnixStream, desk: &Desk, events: &Events) -> io::Result<()> {
             events.send(Event::End(EndSignal::Terminate));
             to_json(&Answer::done("draining"))
         }
+        turn if turn.starts_with("maintenance ") => to_json(&desk.maintenance(turn)),
         other => {
             let message = format!("the daemon knows no `{}`", other.escape_debug());
             to_json(&Answer::failed(2, message))

@@ -5,12 +5,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::info;
 
+use super::seldom::Seldom;
 use crate::build::BuildContext;
-use crate::clock;
 use crate::exchange::{Exchange, Flow, Middleware, Outcome, Response, Resume, Why};
 use crate::telemetry::Count;
 
@@ -26,12 +25,8 @@ pub(super) struct Policy {
     name: Arc<str>,
     enforced: bool,
     refused: Count,
-    told: AtomicU64,
+    told: Seldom,
 }
-
-/// What a watching policy would have done is told in the daemon's log this often at most: the
-/// access log has every one, and clients cause them at will.
-const TOLD_SECONDS: u64 = 10;
 
 impl Policy {
     /// The policy of the instance that is being built.
@@ -56,7 +51,7 @@ impl Policy {
             name: Arc::clone(&cx.name),
             enforced,
             refused,
-            told: AtomicU64::new(0),
+            told: Seldom::default(),
         })
     }
 
@@ -101,15 +96,8 @@ impl Policy {
     }
 
     fn tell(&self, route: &str) {
-        let now = clock::unix_now().as_secs();
-        let told = self.told.load(Ordering::Relaxed);
-        let due = now.saturating_sub(told) >= TOLD_SECONDS;
-        if due
-            && self
-                .told
-                .compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-        {
+        // The access log has every one.
+        if self.told.is_due() {
             info!(
                 kind = self.kind,
                 policy = &*self.name,

@@ -1,4 +1,5 @@
-//! `maintenance`: a switch that answers 503 to everyone but those who work on it.
+//! `maintenance`: a switch that answers 503 to everyone but those who work on it. A file turns it
+//! on, `httpserverd maintenance on`, or the configuration; it is off when none of them does.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use super::paths::Paths;
 use super::refusal;
 use crate::build::{
     BuildContext, HumanDuration, Kind, Network, ParseContext, Probe, Problem, Section, Settings,
-    Span, keys,
+    Span, Toggle, keys,
 };
 use crate::exchange::client::is_within;
 use crate::exchange::{Exchange, Flow, Middleware, Response, Why};
@@ -27,7 +28,7 @@ use crate::telemetry::Count;
 /// A switch for maintenance.
 pub(super) const KIND: Kind<Box<dyn Middleware>> = Kind {
     name: "maintenance",
-    summary: "Answers 503 while a file is there: the switch for maintenance",
+    summary: "Answers 503 while a file is there, or a command turned it on: for maintenance",
     example: r#"
 file = "maintenance.on"            # while it is there, however empty
 # on = true                        # or by the configuration
@@ -101,7 +102,6 @@ struct MaintenanceSettings {
 #[derive(Debug)]
 struct Maintenance {
     switch: Arc<Switch>,
-    always: bool,
     /// In seconds.
     retry_after: Box<str>,
     status: StatusCode,
@@ -111,18 +111,25 @@ struct Maintenance {
     refused: Count,
 }
 
-/// Whether a file is there, as it was last seen; never looked at by a request.
+/// What turns it on while the daemon runs.
 #[derive(Debug)]
 struct Switch {
     name: Arc<str>,
     file: PathBuf,
-    on: AtomicBool,
+    /// Whether the configuration has it on.
+    always: bool,
+    /// Whether the file is there, as it was last seen; never looked at by a request.
+    there: AtomicBool,
+    turned: Arc<Turned>,
 }
+
+/// Whether a command turned it on. Kept across reloads.
+#[derive(Debug, Default)]
+struct Turned(AtomicBool);
 
 impl Middleware for Maintenance {
     fn on_request(&self, x: &mut Exchange<'_>) -> Flow {
-        let on = self.always || self.switch.on.load(Ordering::Relaxed);
-        if !on || self.comes_through(x.client_ip, x.request.target.path()) {
+        if !self.switch.is_on() || self.comes_through(x.client_ip, x.request.target.path()) {
             return Flow::Continue;
         }
         self.refused.add(x.locals.worker, 1);
@@ -161,10 +168,44 @@ impl Probe for Switch {
 
     fn run(&self) {
         let on = is_there(&self.file);
-        if self.on.swap(on, Ordering::Relaxed) != on {
-            let switch = if on { "on" } else { "off" };
-            info!(middleware = &*self.name, "maintenance is {switch}");
+        if self.there.swap(on, Ordering::Relaxed) != on {
+            self.tell();
         }
+    }
+}
+
+impl Toggle for Switch {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn turn(&self, on: bool) -> Result<(), String> {
+        if self.turned.0.swap(on, Ordering::Relaxed) != on {
+            self.tell();
+        }
+        if on || !self.is_on() {
+            return Ok(());
+        }
+        Err(if self.always {
+            "the configuration says `on = true`".to_owned()
+        } else {
+            format!("{} is there", self.file.display())
+        })
+    }
+
+    fn is_on(&self) -> bool {
+        self.always || self.there.load(Ordering::Relaxed) || self.turned.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Switch {
+    fn tell(&self) {
+        let switch = if self.is_on() { "on" } else { "off" };
+        info!(middleware = &*self.name, "maintenance is {switch}");
     }
 }
 
@@ -207,16 +248,20 @@ impl Settings<Box<dyn Middleware>> for MaintenanceSettings {
             None => None,
         };
         let file = cx.path(&self.file);
+        let name = Arc::clone(&cx.name);
         let switch = Arc::new(Switch {
             name: Arc::clone(&cx.name),
-            on: AtomicBool::new(is_there(&file)),
+            always: self.on,
+            there: AtomicBool::new(is_there(&file)),
             file,
+            turned: cx.carry_over.keep(&name, Turned::default),
         });
         cx.probes
             .push(Arc::<Switch>::clone(&switch) as Arc<dyn Probe>);
+        cx.toggles
+            .push(Arc::<Switch>::clone(&switch) as Arc<dyn Toggle>);
         Ok(Box::new(Maintenance {
             switch,
-            always: self.on,
             retry_after: self.retry_after.to_string().into(),
             status: self.status,
             allow: self.allow.iter().map(|network| network.0).collect(),
@@ -276,6 +321,31 @@ mod tests {
             answer(&*again, &mut request).is_some(),
             "it is known from the start"
         );
+    }
+
+    #[test]
+    fn a_command_turns_it_on_until_it_is_turned_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut carry_over = CarryOver::default();
+        let mut cx = BuildContext::new(&mut carry_over, folder.path().to_path_buf());
+        let maintenance = build_in(&KIND, "file = 'off'", &mut cx);
+        let toggle = cx.toggles.remove(0);
+        let mut request = TestRequest::get("/");
+        assert_eq!((toggle.turn(true), toggle.is_on()), (Ok(()), true));
+        assert!(answer(&*maintenance, &mut request).is_some());
+        let reloaded = build_in(&KIND, "file = 'off'", &mut cx);
+        assert!(answer(&*reloaded, &mut request).is_some());
+        assert_eq!(toggle.turn(false), Ok(()));
+        assert!(answer(&*reloaded, &mut request).is_none());
+        for (settings, why) in [
+            ("on = true", "the configuration says `on = true`"),
+            ("file = '.'", "is there"),
+        ] {
+            cx.toggles.clear();
+            build_in(&KIND, settings, &mut cx);
+            let stays = cx.toggles.remove(0).turn(false).unwrap_err();
+            assert!(stays.contains(why), "{stays}");
+        }
     }
 
     #[test]

@@ -143,6 +143,7 @@ fn generation(bind: Bind, chain: Chain) -> Generation {
         drain_delay: Duration::ZERO,
         files: crate::build::Files::default(),
         probes: Vec::new(),
+        toggles: Vec::new(),
         refused: Chain::default(),
     }
 }

@@ -226,12 +226,31 @@ fn slashes(route: &Route, links: &Links) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::middleware::REGISTRY;
 
     #[track_caller]
     fn check(chain: &[&'static str], expected: &[&str]) {
         let chain: Vec<Link<'_>> = chain.iter().map(|kind| (*kind, *kind)).collect();
+        for (kind, _) in &chain {
+            expect_kind(kind);
+        }
         let found: Vec<String> = wrong(&chain).into_iter().map(|one| one.message).collect();
         assert_eq!(found, expected, "{chain:?}");
+    }
+
+    #[track_caller]
+    fn expect_kind(name: &str) {
+        let known = REGISTRY.iter().any(|kind| kind.name == name);
+        assert!(known, "no middleware is of the type \"{name}\"");
+    }
+
+    #[test]
+    fn what_is_named_are_kinds_of_middleware() {
+        let groups = [AUTHENTICATION, LIMITS, FILTERS, OUTSIDE_OF_LOG].concat();
+        let single = ONE_OF_A_KIND.iter().map(|(kind, _)| *kind);
+        for kind in groups.into_iter().chain(single) {
+            expect_kind(kind);
+        }
     }
 
     #[test]

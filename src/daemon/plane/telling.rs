@@ -93,6 +93,7 @@ impl Plane {
             state.routes = self.current.model.routes.len();
             state.listeners = listeners.collect();
             state.refused = None;
+            state.toggles.clone_from(&self.current.generation.toggles);
             state.workers = self.workers.counters();
         });
     }

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -15,15 +15,15 @@ use redis::{
 use tokio::net::{TcpStream, UnixStream};
 use tracing::{info, warn};
 
-use crate::clock;
 use crate::exchange::BlockingPool;
+use crate::middleware::seldom::Seldom;
 
 /// A server, and who we are there. Kept across reloads by its URL, with the connections to it.
 pub(super) struct Server {
     place: Place,
     login: RedisConnectionInfo,
-    /// When its failures were last told, in seconds of Unix time.
-    told: AtomicU64,
+    /// Its failures, which clients cause at will.
+    told: Seldom,
     /// Whether a failure was told, and nothing better since.
     ill: AtomicBool,
 }
@@ -36,9 +36,6 @@ enum Place {
 
 /// How many questions may wait to be written. More wait for room, until their time is up.
 const QUEUED_MAX: usize = 1024;
-
-/// A server that fails is told of this often, in seconds: clients cause it at will.
-const TOLD_SECONDS: u64 = 10;
 
 /// Why this is no URL of a server: what, and a way out. Neither shows anything of it.
 pub(super) type UrlError = (&'static str, &'static str);
@@ -63,7 +60,7 @@ impl Server {
         Ok(Self {
             place,
             login: info.redis_settings().clone().set_skip_set_lib_name(),
-            told: AtomicU64::new(0),
+            told: Seldom::default(),
             ill: AtomicBool::new(false),
         })
     }
@@ -95,15 +92,7 @@ impl Server {
 
     /// Tells of a failure, not too often.
     pub(super) fn complain(&self, error: &dyn fmt::Display) {
-        let now = clock::unix_now().as_secs();
-        let told = self.told.load(Ordering::Relaxed);
-        let swap = |told| {
-            let swapped =
-                self.told
-                    .compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed);
-            swapped.is_ok()
-        };
-        if now.saturating_sub(told) >= TOLD_SECONDS && swap(told) {
+        if self.told.is_due() {
             self.ill.store(true, Ordering::Relaxed);
             warn!(store = %self.place, %error, "the store of rate limits fails");
         }

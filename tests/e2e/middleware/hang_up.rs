@@ -187,7 +187,9 @@ fn expect_free_slots(daemon: &Daemon, held: &Receiver<Sender<()>>) {
         "httpserverd_concurrency_in_flight{name=\"slots\"}",
         4,
     );
-    held.into_iter().for_each(|held| held.send(()).unwrap());
+    for held in held {
+        held.send(()).unwrap();
+    }
     for mut wire in asked {
         assert_eq!(wire.read_response().status(), 200);
     }
