@@ -35,6 +35,8 @@ pub(super) struct Segments {
     pub(super) rest: Option<Box<str>>,
     /// Whether it is written with a slash behind the last segment.
     pub(super) slash: bool,
+    /// Whether any of it has a name; most patterns capture nothing.
+    captures: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,7 +164,8 @@ impl PathPattern {
                         .capture(path, |name, value| params.push(name, value));
                 }
             }
-            Shape::Segments(segments) => segments.capture(path, params),
+            Shape::Segments(segments) if segments.captures => segments.capture(path, params),
+            Shape::Segments(_) => {}
         }
     }
 }
@@ -235,6 +238,7 @@ fn parse_segments(text: &str) -> Result<Segments, PatternError> {
         list: Box::default(),
         rest: None,
         slash,
+        captures: false,
     };
     let mut list = Vec::new();
     let mut names: Vec<&str> = Vec::new();
@@ -270,6 +274,7 @@ fn parse_segments(text: &str) -> Result<Segments, PatternError> {
         ));
     }
     segments.list = list.into();
+    segments.captures = !names.is_empty();
     Ok(segments)
 }
 
