@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::support::daemon::{Address, Daemon};
+use crate::support::daemon::{Address, Daemon, Setup};
 use crate::support::{deadline, left};
 
 const HELLO: &str = r#"
@@ -79,6 +79,36 @@ fn help_and_version_are_no_mistakes() {
         let asked = Daemon::setup().arg(argument).run();
         assert_eq!(asked.code, Some(0), "{asked:?}");
         assert!(asked.stdout.contains(expected), "{asked:?}");
+    }
+}
+
+#[test]
+fn the_manual_names_every_command_and_every_option() {
+    let manual = include_str!("../../packaging/httpserverd.8");
+    let help = |command: &str| {
+        let arguments = [command, "--help"]
+            .into_iter()
+            .filter(|own| !own.is_empty());
+        let asked = arguments.fold(Daemon::setup(), Setup::arg).run();
+        assert_eq!(asked.code, Some(0), "{asked:?}");
+        asked.stdout
+    };
+    let all = help("");
+    let commands = all.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands: Vec<&str> = commands
+        .map_while(|line| line.split_whitespace().next())
+        .filter(|command| *command != "help")
+        .collect();
+    assert!(commands.contains(&"check"), "{all}");
+    for command in commands.iter().copied().chain([""]) {
+        let said = help(command);
+        let words = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        let options = words.filter_map(|word| word.strip_prefix("--"));
+        for option in options.filter(|own| !["help", "version"].contains(own)) {
+            let known = manual.contains(&format!("Fl Fl {option}"));
+            assert!(known, "the manual has no --{option} of {command:?}");
+        }
+        assert!(manual.contains(&format!("Cm {command}")), "{command}");
     }
 }
 
