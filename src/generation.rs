@@ -1,5 +1,6 @@
 //! One compiled configuration: immutable, numbered, shared by all workers.
 
+use std::any::Any;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -11,6 +12,8 @@ use ipnet::IpNet;
 
 use crate::build::{Files, Probe, Toggle};
 use crate::routing::chain::Chain;
+use crate::sys::tls::ServerConfig;
+use crate::telemetry::metrics::Count;
 
 /// A configuration, compiled.
 #[derive(Debug)]
@@ -71,6 +74,8 @@ pub struct Listener {
     pub name: Arc<str>,
     /// Where.
     pub bind: Bind,
+    /// What it is encrypted with; `None` for nothing.
+    pub tls: Option<Arc<Tls>>,
     /// Which routes it serves.
     pub table: Arc<crate::routing::table::Table>,
     /// Who tells whom its connections are from, if anybody does.
@@ -98,6 +103,73 @@ impl ProxyProtocol {
         }
         let peer = peer.to_canonical();
         self.from.iter().any(|net| net.contains(&peer))
+    }
+}
+
+/// What a listener is encrypted with.
+pub struct Tls {
+    /// What is agreed on with whom.
+    pub config: Arc<ServerConfig>,
+    /// How long a client may take to agree.
+    pub handshake_timeout: Duration,
+    /// Sessions that were agreed on anew.
+    pub agreed: Count,
+    /// Sessions that were resumed.
+    pub resumed: Count,
+    /// Sessions that were not agreed on, by [`Failure::ALL`].
+    pub failed: [Count; 6],
+    /// State that outlives the generation as long as this is there.
+    pub kept: Vec<Arc<dyn Any + Send + Sync>>,
+}
+
+/// Why a session could not be agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The client went away.
+    Gone,
+    /// The client took too long, or the daemon ended.
+    Timeout,
+    /// The client speaks no TLS.
+    NotTls,
+    /// The client has no version, cipher, group or protocol that is served.
+    Incompatible,
+    /// The client showed no certificate, or a bad one.
+    Certificate,
+    /// The client refused our certificate, or either side broke the protocol.
+    Refused,
+}
+
+impl Failure {
+    /// All of them, each with the word that numbers and logs call it.
+    pub const ALL: [(Self, &'static str); 6] = [
+        (Self::Gone, "gone"),
+        (Self::Timeout, "timeout"),
+        (Self::NotTls, "not_tls"),
+        (Self::Incompatible, "incompatible"),
+        (Self::Certificate, "client_certificate"),
+        (Self::Refused, "refused"),
+    ];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        let known = Self::ALL.iter().find(|(known, _)| *known == self);
+        known.map_or("", |(_, word)| word)
+    }
+}
+
+impl Tls {
+    /// Counts a session that was not agreed on.
+    pub fn count_failure(&self, worker: usize, failure: Failure) {
+        let at = Failure::ALL.iter().position(|(known, _)| *known == failure);
+        if let Some(count) = at.and_then(|at| self.failed.get(at)) {
+            count.add(worker, 1);
+        }
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
     }
 }
 

@@ -244,6 +244,7 @@ fn with_exchange(work: impl FnOnce(&mut Exchange<'_>)) {
         listener: Arc::from("web"),
         secure: false,
         announced: None,
+        tls: std::cell::OnceCell::new(),
     };
     let mut request = RequestHead::default();
     work(&mut Exchange::new(

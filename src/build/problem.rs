@@ -61,6 +61,11 @@ impl Problem {
         }
     }
 
+    /// Whether the configuration can run all the same.
+    pub fn is_warning(&self) -> bool {
+        self.severity == Severity::Warning
+    }
+
     /// An error that stands nowhere in a file.
     pub fn nowhere(code: &'static str, message: impl Into<String>) -> Self {
         Self {

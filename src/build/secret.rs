@@ -69,6 +69,12 @@ impl BuildContext<'_> {
     /// Reads a file of secrets, and warns if too many may read it too.
     pub fn secret_file(&mut self, path: &Path, span: &Span) -> Result<String, Box<Problem>> {
         let text = self.text_file(path, span)?;
+        self.warn_if_open(path, span)?;
+        Ok(text)
+    }
+
+    /// Warns if too many may read a file of secrets.
+    pub fn warn_if_open(&mut self, path: &Path, span: &Span) -> Result<(), Box<Problem>> {
         let path = self.path(path);
         let metadata = std::fs::metadata(&path);
         let metadata = metadata.map_err(|error| unreadable(&path, span, &error))?;
@@ -84,7 +90,7 @@ impl BuildContext<'_> {
                     .hint(format!("chmod 0640 {}", path.display())),
             );
         }
-        Ok(text)
+        Ok(())
     }
 }
 

@@ -130,6 +130,15 @@ codes! {
     "`proxy_protocol` needs the addresses of those who send PROXY headers. Whoever may send one \
      can be anybody, so only those are believed that the file names."
 
+    "E0309" "a certificate that cannot be served"
+    "A certificate and its key are PEM files that belong together: `cert` begins with the \
+     certificate of the server itself, behind which those stand that lead to its authority; `key` \
+     is its private key, not encrypted with a password. While the daemon runs, a pair that does \
+     not fit is refused and the one before stays in use."
+
+    "E0310" "encryption that does not go together"
+    "Each of the settings of `tls` is right by itself, but together nobody could connect."
+
     "E0401" "a route without a handler"
     "A route must have exactly one key that says what answers: a static folder, a proxy, a \
      redirect and so on."
@@ -191,6 +200,11 @@ codes! {
     "The file holds passwords, hashes or keys, and its permissions let others than its owner and \
      its group read it, or others than its owner write it: chmod 0640, or stricter. systemd's \
      LoadCredential= gives the daemon a copy that nobody else can read."
+
+    "W0204" "a certificate that does not hold now"
+    "The certificate has expired, or is not valid yet; clients will refuse it. The daemon warns \
+     of it 21 days before, and the metric httpserverd_tls_certificate_not_after_seconds tells \
+     when it is."
 
     "W0408" "a route that is never reached"
     "Every request that this route would answer is answered by another before it. Give it a \

@@ -5,13 +5,13 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Surroundings;
 use super::model::{Bind, Instance, Model, Route, Workers};
 use super::unreached::Unreached;
+use super::{Surroundings, encryption, model};
 use crate::build::problem::Severity;
 use crate::build::{BuildContext, Files, Problem};
 use crate::exchange::Middleware;
-use crate::generation::{self, Generation, Listener};
+use crate::generation::{self, Generation, Listener, Tls};
 use crate::handlers;
 use crate::routing::{self, Chain, Rule, Table};
 use crate::sys::accounts;
@@ -57,9 +57,10 @@ fn build(
     let middleware = compiler.middleware();
     let routes = compiler.routes(&middleware);
     let binds = compiler.binds();
+    let encrypted = compiler.encryption();
     files.clone_from(&compiler.cx.files);
     let refused = chain(&middleware, model.server.middleware.iter())?;
-    let listeners = compiler.listeners(binds, &routes?, &refused)?;
+    let listeners = compiler.listeners(binds, encrypted, &routes?, &refused)?;
     let limits = model.server.limits.clone();
     Some(Generation {
         id: around.id,
@@ -162,6 +163,7 @@ impl Compiler<'_, '_> {
     fn listeners(
         &mut self,
         binds: Built<generation::Bind>,
+        encrypted: Built<Option<Arc<Tls>>>,
         routes: &[Arc<routing::Route>],
         misses: &Chain,
     ) -> Option<Vec<Listener>> {
@@ -170,7 +172,8 @@ impl Compiler<'_, '_> {
         let mut tables: Vec<(Vec<usize>, Arc<Table>)> = Vec::new();
         let mut unreached = Unreached::default();
         let mut listeners = Vec::with_capacity(model.listeners.len());
-        for (index, (listener, bind)) in model.listeners.iter().zip(binds).enumerate() {
+        let places = binds.into_iter().zip(encrypted);
+        for (index, (listener, (bind, tls))) in model.listeners.iter().zip(places).enumerate() {
             let routes_served = (0..).zip(&model.routes);
             let served: Vec<usize> = routes_served
                 .filter(|(_, route)| route.listeners.contains(&index))
@@ -191,12 +194,28 @@ impl Compiler<'_, '_> {
             listeners.push(Listener {
                 name: Arc::clone(&listener.name),
                 bind: bind?,
+                tls: tls?,
                 table,
                 proxy_protocol: listener.proxy_protocol.clone().map(Arc::new),
             });
         }
         self.problems.extend(unreached.problems(model));
         Some(listeners)
+    }
+
+    /// What each listener is encrypted with.
+    fn encryption(&mut self) -> Built<Option<Arc<Tls>>> {
+        let model = self.model;
+        let before = self.problems.len();
+        let encryption = |listener: &model::Listener| match &listener.tls {
+            None => Some(None),
+            Some(tls) => encryption::build(&mut self.cx, listener, tls, self.problems).map(Some),
+        };
+        let built = model.listeners.iter().map(encryption).collect();
+        for problem in self.problems.iter_mut().skip(before) {
+            problem.message = without_number(&problem.message);
+        }
+        built
     }
 
     fn binds(&mut self) -> Built<generation::Bind> {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::num::NonZeroU16;
 
-use super::model::{Bind, Instance, LogOutput, Model, Places, Route, Workers};
+use super::model::{Bind, Instance, LogOutput, Model, Places, Route, Tls, Workers};
 use super::provenance::{self, Provenance};
 use super::sources::Sources;
 use crate::build::secret::SECRET;
@@ -182,6 +182,14 @@ impl Page<'_> {
                 let table =
                     format!("{{ from = {from}, timeout = {timeout}, required = {required} }}");
                 self.placed(places, "proxy_protocol", &table);
+            }
+            match &listener.tls {
+                None => {}
+                Some(Tls::SelfSigned) => self.placed(places, "tls", &quoted("self_signed")),
+                Some(Tls::Files(files)) => {
+                    let value = toml::Value::Table(files.written.clone());
+                    self.placed(places, "tls", &value.to_string());
+                }
             }
         }
     }

@@ -69,6 +69,32 @@ pub(super) const LISTENER: &[Key] = keys! {
         "how long the header is waited for; then the connection is closed";
     "proxy_protocol.required": "true or false" = "true",
         "false: those of `from` are also served without a header, as themselves";
+    "tls": "table or word" = "(nothing)",
+        "what it is encrypted with; `self_signed` makes a certificate in memory, for development";
+};
+
+/// `tls` of a `[[listener]]`
+pub(super) const TLS: &[Key] = keys! {
+    "certificates": "list of tables" = "(needed)",
+        "served by the name that a client asks for; the first to whoever asks for no other's";
+    "certificates.cert": "path",
+        "PEM: the certificate, behind it those that lead to its authority; watched";
+    "certificates.key": "path", "PEM: its key, RSA, ECDSA or Ed25519; watched";
+    "certificates.ocsp": "path" = "(none)",
+        "DER: what its authority says of its being revoked, stapled to it; watched";
+    "min_version": "word" = r#""1.2""#, "`1.2` or `1.3`";
+    "ciphers": "list of names" = "(all that are good)",
+        "cipher suites as IANA calls them, the most wanted first";
+    "key_exchange": "list of names" = "(X25519MLKEM768, X25519, secp256r1, secp384r1)",
+        "groups, the most wanted first";
+    "client_auth": "table" = "(anybody)", "whose certificates clients must show";
+    "client_auth.ca": "path", "PEM: the authorities that issue them; watched";
+    "client_auth.mode": "word" = r#""require""#,
+        "`require`, or `request`: who shows none is let in, who shows a bad one is not";
+    "client_auth.crl": "path" = "(none)", "PEM: which of them are revoked; watched";
+    "session_tickets": "true or false" = "true",
+        "whether clients may resume; keys change every six hours and are kept across reloads";
+    "handshake_timeout": "duration" = r#""10s""#, "how long a client may take to agree";
 };
 
 /// `[[route]]`, beside its handler.
@@ -96,6 +122,7 @@ mod tests {
     use super::*;
     use crate::build::key::wrong;
     use crate::build::{ParseContext, Section};
+    use crate::config::resolve::tls;
     use crate::config::written;
 
     fn check<S: DeserializeOwned>(table: &str, keys: &[Key]) {
@@ -112,6 +139,7 @@ mod tests {
         check::<written::Limits>("LIMITS", LIMITS);
         check::<written::Log>("LOG", LOG);
         check::<written::Listener>("LISTENER", LISTENER);
+        check::<tls::Written>("TLS", TLS);
         check::<written::Route>("ROUTE", ROUTE);
     }
 }

@@ -10,6 +10,7 @@ pub mod changes;
 pub mod codes;
 pub mod compile;
 pub mod effective;
+mod encryption;
 mod file;
 #[doc(hidden)]
 pub mod fuzz;

@@ -131,6 +131,8 @@ pub struct Listener {
     pub bind: Bind,
     /// Who tells whom its connections are from.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// What it is encrypted with; `None` for nothing.
+    pub tls: Option<Tls>,
     /// Where each of its keys stands.
     pub places: Places,
     /// Where its address stands.
@@ -153,6 +155,68 @@ pub enum Bind {
     },
     /// What a service manager listens on under this name.
     Systemd(Arc<str>),
+}
+
+/// What a listener is encrypted with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Tls {
+    /// A certificate that nobody vouches for, made in memory.
+    SelfSigned,
+    /// Certificates of files.
+    Files(Box<TlsFiles>),
+}
+
+/// `tls` of a `[[listener]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TlsFiles {
+    /// At least one; the first is for whoever asks for no name that another one has.
+    pub certificates: Vec<CertificateFiles>,
+    /// TLS 1.2 is refused.
+    pub only_tls13: bool,
+    /// Cipher suites, the first the most wanted; none for the defaults.
+    pub ciphers: Vec<String>,
+    /// Groups for the key exchange, the first the most wanted; none for the defaults.
+    pub groups: Vec<String>,
+    /// Who may connect; `None` for anybody.
+    pub client_auth: Option<ClientAuth>,
+    /// Whether earlier sessions are resumed.
+    pub session_tickets: bool,
+    /// How long a client may take to agree.
+    pub handshake_timeout: Duration,
+    /// What was written, to print.
+    pub written: toml::Table,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CertificateFiles {
+    /// The certificate, with those that lead to its authority behind it.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// What its authority says of its being revoked, to be stapled.
+    pub ocsp: Option<PathBuf>,
+    /// Where `cert` stands.
+    pub cert_place: Place,
+    /// Where `key` stands.
+    pub key_place: Place,
+    /// Where `ocsp` stands.
+    pub ocsp_place: Place,
+}
+
+/// `client_auth` of a `tls`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientAuth {
+    /// A client without a certificate is refused.
+    pub required: bool,
+    /// Who may issue it.
+    pub ca: PathBuf,
+    /// Which are revoked.
+    pub crl: Option<PathBuf>,
+    /// Where `ca` stands.
+    pub ca_place: Place,
+    /// Where `crl` stands.
+    pub crl_place: Place,
 }
 
 /// A kind with settings and a name: a middleware, an upstream, the handler of a route.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::codes::CODES;
-use super::keys::{LIMITS, LISTENER, LOG, ROUTE, SERVER};
+use super::keys::{LIMITS, LISTENER, LOG, ROUTE, SERVER, TLS};
 use crate::build::{Key, Kind};
 use crate::exchange::variable::{KNOWN, NAMED};
 use crate::handlers::{self, UPSTREAM};
@@ -35,7 +35,7 @@ set. What has no default must be written.
 /// The page, in Markdown.
 pub fn reference() -> String {
     let mut page = OPENING.to_owned();
-    let own: [(&str, &str, &[Key]); 5] = [
+    let own: [(&str, &str, &[Key]); 6] = [
         (
             "[server]",
             "The process, and what is around every route.",
@@ -51,6 +51,12 @@ pub fn reference() -> String {
             "[[listener]]",
             "An address to listen on. There may be several.",
             LISTENER,
+        ),
+        (
+            "[listener.tls]",
+            "What a listener is encrypted with: below its `[[listener]]`, or within it as \
+             `tls = { … }`.",
+            TLS,
         ),
         (
             "[[route]]",

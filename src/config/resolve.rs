@@ -8,6 +8,7 @@ mod limits;
 mod listeners;
 mod matchers;
 mod routes;
+pub(super) mod tls;
 
 use std::num::NonZeroU16;
 use std::time::Duration;

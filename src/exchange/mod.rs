@@ -21,6 +21,7 @@ pub mod template;
 pub(crate) mod testing;
 pub mod variable;
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -47,6 +48,7 @@ pub use template::{LogTemplate, ResponseTemplate, Template};
 pub use variable::Variable;
 
 use crate::http::RequestHead;
+use crate::sys::tls;
 
 /// A future that stays on its worker.
 pub type LocalBoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -192,6 +194,8 @@ pub struct ConnectionInfo {
     pub secure: bool,
     /// What a PROXY header told; then `peer` and `local` are whom it names. `None` for most.
     pub announced: Option<Box<Announced>>,
+    /// What was agreed on, where it is encrypted here, once that is over.
+    pub tls: OnceCell<Rc<tls::Facts>>,
 }
 
 impl ConnectionInfo {

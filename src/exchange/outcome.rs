@@ -67,6 +67,8 @@ whys! {
     BadTarget = "bad_target",
     /// Host was missing, repeated or no host; 400.
     BadHost = "bad_host",
+    /// The connection was agreed on for another host; 421.
+    Misdirected = "misdirected",
     /// Content-Length and Transfer-Encoding could not be trusted; 400.
     BadFraming = "bad_framing",
     /// A transfer coding we do not know; 501.

@@ -45,6 +45,7 @@ impl TestRequest {
             listener: Arc::from("test"),
             secure: false,
             announced: None,
+            tls: std::cell::OnceCell::new(),
         };
         let mut head = RequestHead {
             method,

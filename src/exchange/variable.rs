@@ -1,11 +1,14 @@
 //! What a template may name of an exchange.
 
+mod moment;
 mod value;
 
+pub use moment::Moment;
 pub use value::{cookie, ip, millis};
 
 use super::announced::Announcement;
 use crate::http::HeaderName;
+use crate::sys::tls::Fact;
 
 /// Something of an exchange that a template names: `{client.ip}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +51,7 @@ pub enum Variable {
     TimeClf,
     TimeRfc3339,
     TimeUnix,
+    Tls(Fact),
     TraceId,
     TraceParent,
     TraceSpan,
@@ -58,17 +62,6 @@ pub enum Variable {
     UpstreamStatus,
     UpstreamTries,
     User,
-}
-
-/// How far an exchange has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Moment {
-    /// The head of the request is there.
-    Request,
-    /// The head of the response is there, unsent.
-    Response,
-    /// It is over.
-    End,
 }
 
 use Variable as V;
@@ -222,6 +215,61 @@ pub const KNOWN: &[(&str, Variable, &str)] = &[
     ),
     ("time.unix", V::TimeUnix, "now, in seconds since 1970"),
     (
+        "tls.alpn",
+        V::Tls(Fact::Alpn),
+        "the protocol agreed on with the encryption",
+    ),
+    (
+        "tls.cipher",
+        V::Tls(Fact::Cipher),
+        "the cipher suite: `TLS_AES_128_GCM_SHA256`",
+    ),
+    (
+        "tls.client.fingerprint",
+        V::Tls(Fact::ClientFingerprint),
+        "SHA-256 of the client's certificate, in hexadecimal",
+    ),
+    (
+        "tls.client.issuer",
+        V::Tls(Fact::ClientIssuer),
+        "who issued the client's certificate",
+    ),
+    (
+        "tls.client.san",
+        V::Tls(Fact::ClientNames),
+        "the client's other names: `DNS:a.example, URI:spiffe://a/b`",
+    ),
+    (
+        "tls.client.serial",
+        V::Tls(Fact::ClientSerial),
+        "the number of the client's certificate, in hexadecimal",
+    ),
+    (
+        "tls.client.subject",
+        V::Tls(Fact::ClientSubject),
+        "whom the client's certificate names: `CN=alice`",
+    ),
+    (
+        "tls.group",
+        V::Tls(Fact::Group),
+        "the group of the key exchange: `X25519MLKEM768`",
+    ),
+    (
+        "tls.resumed",
+        V::Tls(Fact::Resumed),
+        "`yes` where an earlier session was resumed, else `no`",
+    ),
+    (
+        "tls.sni",
+        V::Tls(Fact::Sni),
+        "the name the client asked for before it was encrypted",
+    ),
+    (
+        "tls.version",
+        V::Tls(Fact::Version),
+        "`TLSv1.3` or `TLSv1.2`; none where nothing is encrypted here",
+    ),
+    (
         "trace.id",
         V::TraceId,
         "the trace the request belongs to (W3C)",
@@ -303,31 +351,6 @@ impl Variable {
         }
     }
 
-    /// From when on it is known.
-    pub fn known_at(&self) -> Moment {
-        match self {
-            Self::PolicyWouldRefuse
-            | Self::RequestBytes
-            | Self::ResponseBytes
-            | Self::ResponseDurationMs
-            | Self::ResponseDurationUs => Moment::End,
-            Self::CacheStatus
-            | Self::PhaseReadMs
-            | Self::PhaseRouteMs
-            | Self::PolicyName
-            | Self::ResponseReason
-            | Self::ResponseStatus
-            | Self::ResponseWhy
-            | Self::UpstreamConnectMs
-            | Self::UpstreamEndpoint
-            | Self::UpstreamFirstByteMs
-            | Self::UpstreamName
-            | Self::UpstreamStatus
-            | Self::UpstreamTries => Moment::Response,
-            _ => Moment::Request,
-        }
-    }
-
     /// The nearest known name, or the kinds there are.
     fn offer(text: &str) -> String {
         let names = KNOWN.iter().map(|(name, ..)| *name);
@@ -339,8 +362,8 @@ impl Variable {
             Some((_, name)) => format!("did you mean `{{{name}}}`?"),
             None => String::from(
                 "there are `{client.…}`, `{request.…}`, `{path.…}`, `{query.…}`, `{header.…}`, \
-                 `{cookie.…}`, `{route.name}`, `{listener.name}`, `{server.generation}` and \
-                 `{time.…}`; a brace itself is written twice",
+                 `{cookie.…}`, `{tls.…}`, `{route.name}`, `{listener.name}`, \
+                 `{server.generation}` and `{time.…}`; a brace itself is written twice",
             ),
         }
     }

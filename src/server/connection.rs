@@ -4,6 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,10 @@ use tracing::error;
 use super::h2::serve as serve_http2;
 use super::proxy_protocol::introduce;
 use super::snapshot::Listening;
+use super::tls;
 use super::worker::{Phase, Worker};
 use crate::exchange::{ConnectionInfo, Deadline, Inform, Why};
+use crate::generation::Tls;
 use crate::http::h1::encode::write_interim_head;
 use crate::http::h1::state::{Event, State};
 use crate::http::{Headers, StatusCode};
@@ -69,15 +72,16 @@ impl Connection {
         let local = transport.local_address().unwrap_or(UNKNOWN);
         worker.connection_opened();
         Rc::new(Self {
-            transport: Rc::new(transport),
             info: ConnectionInfo {
                 id: worker.next_connection(),
                 peer,
                 local,
                 listener: listening.snapshot().name.clone(),
-                secure: false,
+                secure: transport.session().is_some(),
+                tls: OnceCell::new(),
                 announced: None,
             },
+            transport: Rc::new(transport),
             read_deadline: worker.locals.deadlines.register(),
             write_deadline: OnceCell::new(),
             time_limit: Cell::new(None),
@@ -207,10 +211,18 @@ pub const UNKNOWN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::U
 
 /// Serves a connection to its end: waits with a small future and no buffer, serves what comes
 /// with a large one.
-pub async fn serve(mut connection: Rc<Connection>) {
+///
+/// An encrypted one first agrees with its client, as the generation has it that it was accepted
+/// under.
+pub async fn serve(mut connection: Rc<Connection>, tls: Option<Arc<Tls>>) {
     let announced = connection.listening.snapshot().proxy_protocol.clone();
     if let Some(rules) = announced
         && !Box::pin(introduce(&mut connection, rules)).await
+    {
+        return;
+    }
+    if let Some(tls) = tls
+        && !tls::agree(&connection, &tls).await
     {
         return;
     }
@@ -221,6 +233,7 @@ pub async fn serve(mut connection: Rc<Connection>) {
         let event = std::future::poll_fn(|cx| poll_begin(&connection, cx)).await;
         state = state.on(event);
         if state == State::Closed {
+            connection.transport.end();
             return;
         }
         connection.read_deadline.clear();

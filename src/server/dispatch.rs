@@ -64,6 +64,11 @@ pub async fn dispatch<'t>(
     snapshot: &'t Snapshot,
     gone: impl FnMut(&mut Context<'_>) -> Poll<Why>,
 ) -> Answer<'t> {
+    let tls = x.connection.tls.get();
+    if tls.is_some_and(|tls| tls.is_misdirected(x.request.host())) {
+        let response = Response::error(StatusCode::MISDIRECTED_REQUEST, Why::Misdirected);
+        return refuse(x, snapshot, response).await;
+    }
     let found = snapshot.table.find(x.request, &mut x.params);
     let route = match found {
         Found::Route(route) | Found::Options(route, _) => Some(route),

@@ -112,6 +112,7 @@ pub async fn write(
         Err(why) => {
             // What is half-sent must not look whole: nothing more is written.
             output.clear();
+            connection.transport.cut();
             Sent::cut(sent, why)
         }
     }

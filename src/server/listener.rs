@@ -18,6 +18,7 @@ use super::snapshot::Listening;
 use super::warning::Warning;
 use super::worker::Worker;
 use crate::exchange::Why;
+use crate::sys::tls;
 use crate::sys::transport::{More, Transport};
 
 /// The first and the longest pause after the kernel had no descriptor or memory for us. Short
@@ -183,7 +184,10 @@ fn begin(
             let why = Why::TooManyConnections.as_str();
             warn!(why, most, refused, listener = ?listening.bind, "refused a connection");
         }
-        refuse(&transport);
+        // Who was not agreed with cannot be told either.
+        if snapshot.tls.is_none() {
+            refuse(&transport);
+        }
         return;
     }
     if let Transport::Tcp(stream) = &transport {
@@ -191,8 +195,19 @@ fn begin(
         // Fails only on a connection that is gone, which the first read will tell.
         drop(stream.set_nodelay(true));
     }
+    let transport = match &snapshot.tls {
+        None => transport,
+        Some(tls) => match tls::server(transport, &tls.config) {
+            Ok(transport) => transport,
+            Err(error) => {
+                let listener = &listening.bind;
+                warn!(%error, ?listener, "cannot encrypt a connection");
+                return;
+            }
+        },
+    };
     let connection = Connection::new(transport, peer, Rc::clone(worker), Rc::clone(listening));
-    tokio::task::spawn_local(connection::serve(connection));
+    tokio::task::spawn_local(connection::serve(connection, snapshot.tls.clone()));
 }
 
 /// 503 and close. What the client has sent is read first, so that closing does not reset the

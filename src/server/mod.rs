@@ -17,6 +17,7 @@ pub mod mailbox;
 mod proxy_protocol;
 pub mod resident;
 pub mod snapshot;
+pub mod tls;
 pub mod warning;
 pub mod worker;
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::warning::Warning;
-use crate::generation::{Bind, Generation, ProxyProtocol};
+use crate::generation::{Bind, Generation, ProxyProtocol, Tls};
 use crate::routing::table::Table;
 
 /// What one listener of this worker serves: the generation, and its own copy of the table.
@@ -19,6 +19,8 @@ pub struct Snapshot {
     pub name: Arc<str>,
     /// Who tells whom the listener's connections are from.
     pub proxy_protocol: Option<Arc<ProxyProtocol>>,
+    /// What it is encrypted with; `None` for nothing.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// One listener as its connections see it. Outlives the listening socket.
@@ -69,6 +71,7 @@ pub fn snapshots(generation: &Arc<Generation>) -> Vec<(Bind, Rc<Snapshot>)> {
                 table: listener.table.for_worker(),
                 name: Arc::clone(&listener.name),
                 proxy_protocol: listener.proxy_protocol.clone(),
+                tls: listener.tls.clone(),
             };
             (listener.bind.clone(), Rc::new(snapshot))
         })

@@ -112,6 +112,7 @@ fn generation(bind: Bind, chain: Chain) -> Generation {
     Generation {
         id: 1,
         listeners: vec![Listener {
+            tls: None,
             name: Arc::from("web"),
             bind,
             table: Arc::new(Table::new(&[rule], Chain::default())),

@@ -19,6 +19,7 @@ use super::listener;
 use super::mailbox::{Order, Publication, Report, Reporter, Socket, WorkerSetup};
 use super::resident::Resident;
 use super::snapshot::{Listening, Snapshot, snapshots};
+use super::tls::Handshakes;
 use crate::clock;
 use crate::exchange::WorkerLocals;
 use crate::generation::Bind;
@@ -46,6 +47,8 @@ pub struct Worker {
     desks: RefCell<Vec<Desk>>,
     /// What HTTP/2 connections borrow.
     pub(super) http2: Supplies,
+    /// Connections that are agreeing on how to encrypt.
+    pub handshakes: Handshakes,
     /// What of files is in memory.
     pub resident: Resident,
     date: Cell<(u64, [u8; 29])>,
@@ -97,6 +100,7 @@ async fn work(setup: WorkerSetup) -> io::Result<()> {
         connections: Cell::new(0),
         desks: RefCell::default(),
         http2: Supplies::default(),
+        handshakes: Handshakes::default(),
         resident: Resident::default(),
         date: Cell::new((u64::MAX, [0; 29])),
     });

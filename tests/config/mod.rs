@@ -109,8 +109,9 @@ fn every_code_is_shown_by_a_file() {
         .map(|file| fs::read_to_string(file).unwrap())
         .collect();
     // The first says only that something else, which is reported, is in the way, and is never
-    // shown beside that; the second is about permissions, which a file of a repository lacks.
-    let unseen = ["E0202", "W0203"];
+    // shown beside that; the second is about permissions, which a file of a repository lacks, and
+    // so does the key of the certificate that the third is about.
+    let unseen = ["E0202", "W0203", "W0204"];
     for code in CODES.iter().filter(|code| !unseen.contains(&code.code)) {
         assert!(shown.contains(&format!("[{}]", code.code)), "{}", code.code);
     }

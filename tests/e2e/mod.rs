@@ -18,4 +18,5 @@ mod serve;
 mod signals;
 mod start;
 mod static_files;
+mod tls;
 mod upgrade;

@@ -67,6 +67,14 @@ impl Setup {
         self
     }
 
+    /// A file in the daemon's folder that nobody else may read.
+    pub(crate) fn secret(self, path: &str, contents: impl AsRef<[u8]>) -> Self {
+        let setup = self.file(path, contents);
+        let secret = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(setup.folder.path().join(path), secret).unwrap();
+        setup
+    }
+
     /// The configuration.
     pub(crate) fn config(self, text: &str) -> Self {
         self.file(CONFIG, text)

@@ -10,6 +10,8 @@ mod process;
 pub(crate) mod redis;
 pub(crate) mod response;
 pub(crate) mod script;
+mod stream;
+pub(crate) mod tls;
 pub(crate) mod upstream;
 pub(crate) mod wire;
 

@@ -1,15 +1,16 @@
 //! A raw connection: bytes out, bytes in, and a small client that understands framing.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use socket2::{Domain, SockRef, Socket, Type};
+use rustls::{ClientConnection, StreamOwned};
+use socket2::{Domain, Socket, Type};
 
 use super::daemon::Address;
 use super::response::{Head, Response, field};
+use super::stream::Stream;
 use super::{deadline, left};
 
 /// A connection. Every wait has a deadline.
@@ -20,12 +21,8 @@ pub(crate) struct Wire {
     buffer: Vec<u8>,
     /// The head read last, whose body has not been read yet.
     head: Option<Head>,
-}
-
-#[derive(Debug)]
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    /// It ended without the word that an encrypted one ends with.
+    cut: bool,
 }
 
 impl Wire {
@@ -64,11 +61,48 @@ impl Wire {
         Self::new(Stream::Unix(stream))
     }
 
+    /// One that is encrypted and agreed on.
+    pub(crate) fn tls(stream: StreamOwned<ClientConnection, TcpStream>) -> Self {
+        Self::new(Stream::Tls(Box::new(stream)))
+    }
+
+    /// What was agreed on, of one that is encrypted.
+    #[track_caller]
+    pub(crate) fn session(&self) -> &ClientConnection {
+        match &self.stream {
+            Stream::Tls(stream) => &stream.conn,
+            other => panic!("{other:?} is not encrypted"),
+        }
+    }
+
+    /// Asks over an encrypted connection, and reads the answer; or why there is none.
+    pub(crate) fn try_request(&mut self, request: &str) -> Result<String, rustls::Error> {
+        let deadline = deadline();
+        // Who is refused may learn it from either.
+        let failed = |error: io::Error| match error.downcast::<rustls::Error>() {
+            Ok(error) => error,
+            Err(error) => rustls::Error::General(error.to_string()),
+        };
+        let sent = self.try_send(request.as_bytes()).map_err(failed);
+        let mut bytes = [0; 1024];
+        self.set_timeouts(deadline).map_err(failed)?;
+        let count = self.stream.read(&mut bytes).map_err(failed)?;
+        sent?;
+        self.buffer.extend_from_slice(&bytes[..count]);
+        Ok(self.read_response().text())
+    }
+
+    /// Whether it ended without the word that an encrypted one ends with.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.cut
+    }
+
     fn new(stream: Stream) -> Self {
         Self {
             stream,
             buffer: Vec::new(),
             head: None,
+            cut: false,
         }
     }
 
@@ -116,10 +150,7 @@ impl Wire {
     /// Sends bytes to a peer that may have closed already.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.set_timeouts(deadline())?;
-        match &mut self.stream {
-            Stream::Tcp(stream) => stream.write_all(bytes),
-            Stream::Unix(stream) => stream.write_all(bytes),
-        }
+        self.stream.write_all(bytes)
     }
 
     /// Sends bytes in pieces of these sizes, over and over, each in a write of its own.
@@ -138,22 +169,13 @@ impl Wire {
     }
 
     /// Ends our direction: the peer reads an end of file.
-    pub(crate) fn finish_sending(&self) {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write).unwrap(),
-            Stream::Unix(stream) => stream.shutdown(Shutdown::Write).unwrap(),
-        }
+    pub(crate) fn finish_sending(&mut self) {
+        self.stream.finish().unwrap();
     }
 
     /// Closes so that the peer reads a reset.
     pub(crate) fn reset(self) {
-        match &self.stream {
-            Stream::Tcp(stream) => SockRef::from(stream)
-                .set_linger(Some(Duration::ZERO))
-                .unwrap(),
-            // Closed with bytes unread, a unix socket resets by itself.
-            Stream::Unix(_) => {}
-        }
+        self.stream.reset().unwrap();
     }
 
     /// Reads a head and checks how it begins. Its body is left to `expect_body`.
@@ -205,12 +227,7 @@ impl Wire {
 
     /// Whether an answer, or the end, has come by now, or comes within a moment.
     fn is_answered(&self) -> bool {
-        let moment = Timespec::try_from(Duration::from_millis(1)).unwrap();
-        let polled = match &self.stream {
-            Stream::Tcp(stream) => poll(&mut [PollFd::new(stream, PollFlags::IN)], Some(&moment)),
-            Stream::Unix(stream) => poll(&mut [PollFd::new(stream, PollFlags::IN)], Some(&moment)),
-        };
-        polled.unwrap() > 0
+        self.stream.is_readable(Duration::from_millis(1))
     }
 
     /// Whether anything more comes before the end.
@@ -342,16 +359,18 @@ impl Wire {
         let mut bytes = [0; 64 << 10];
         let read = self
             .set_timeouts(deadline)
-            .and_then(|()| match &mut self.stream {
-                Stream::Tcp(stream) => stream.read(&mut bytes),
-                Stream::Unix(stream) => stream.read(&mut bytes),
-            });
+            .and_then(|()| self.stream.read(&mut bytes));
         match read {
             Ok(length) => {
                 self.buffer.extend_from_slice(&bytes[..length]);
                 length > 0
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => false,
+            // An encrypted one whose end was not said to be one.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.cut = true;
+                false
+            }
             Err(error) => panic!(
                 "waited in vain for {what} ({error}), after:\n{}",
                 String::from_utf8_lossy(&self.buffer)
@@ -361,16 +380,7 @@ impl Wire {
 
     fn set_timeouts(&self, deadline: Instant) -> io::Result<()> {
         let left = left(deadline).ok_or(io::ErrorKind::TimedOut)?;
-        match &self.stream {
-            Stream::Tcp(stream) => {
-                stream.set_read_timeout(Some(left))?;
-                stream.set_write_timeout(Some(left))
-            }
-            Stream::Unix(stream) => {
-                stream.set_read_timeout(Some(left))?;
-                stream.set_write_timeout(Some(left))
-            }
-        }
+        self.stream.set_timeouts(left)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Resolver;
 use super::instances::{defined_twice, places};
 use crate::build::{Problem, Section, Span};
-use crate::config::file::{File, not_yet};
+use crate::config::file::File;
 use crate::config::model::{Bind, Listener, Place};
 use crate::config::written::{self, Sender};
 use crate::generation::ProxyProtocol;
@@ -39,12 +39,12 @@ impl Resolver<'_, '_> {
     }
 
     fn listener(&mut self, section: &Section<'_>, known: &mut Listeners) -> Option<Listener> {
+        let places = places(section);
         let mut section = section.clone();
-        let mut later = false;
-        if let Some((at, _)) = section.take("tls") {
-            self.report(not_yet(section.at(at), "`tls`"));
-            later = true;
-        }
+        let tls = match section.take("tls") {
+            None => Some(None),
+            Some((_, value)) => self.tls(section.span().file, value).map(Some),
+        };
         let beside = ["tls"];
         let before = self.cx.problems.len();
         let (written, good) = self
@@ -82,12 +82,13 @@ impl Resolver<'_, '_> {
             }
             _ => known.names.push((Arc::clone(&name), at)),
         }
-        let bind = bind.filter(|_| good && !later)?;
+        let bind = bind.filter(|_| good)?;
         Some(Listener {
             name,
             bind,
             proxy_protocol,
-            places: places(&section),
+            tls: tls?,
+            places,
             place: Place(bind_at),
         })
     }

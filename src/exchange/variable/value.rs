@@ -54,6 +54,13 @@ impl Variable {
             Self::TimeClf => write(&date::clf(clock::unix_now().as_secs())),
             Self::TimeRfc3339 => write(&date::rfc3339_bytes(clock::unix_now())),
             Self::TimeUnix => number(clock::unix_now().as_secs(), write),
+            Self::Tls(fact) => {
+                let facts = x.connection.tls.get();
+                give(
+                    facts.and_then(|facts| facts.get(*fact)).map(str::as_bytes),
+                    write,
+                );
+            }
             _ => self.value_of_outcome(x, outcome, write),
         }
     }

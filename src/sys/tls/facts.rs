@@ -26,6 +26,26 @@ pub struct Facts {
     greeting: Option<Greeting>,
 }
 
+/// One thing that is known of a session, as templates name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "the fields of Facts and Client say what each is"
+)]
+pub enum Fact {
+    Alpn,
+    Cipher,
+    ClientFingerprint,
+    ClientIssuer,
+    ClientNames,
+    ClientSerial,
+    ClientSubject,
+    Group,
+    Resumed,
+    Sni,
+    Version,
+}
+
 /// A client, as its certificate tells.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -61,6 +81,24 @@ impl Facts {
         }
     }
 
+    /// One of them, if it is known.
+    pub fn get(&self, fact: Fact) -> Option<&str> {
+        let client = self.client.as_deref();
+        match fact {
+            Fact::Alpn => self.alpn.map(Alpn::as_str),
+            Fact::Cipher => Some(&self.cipher),
+            Fact::ClientFingerprint => client.map(|client| &*client.fingerprint),
+            Fact::ClientIssuer => client.map(|client| &*client.issuer),
+            Fact::ClientNames => client.map(|client| &*client.names),
+            Fact::ClientSerial => client.map(|client| &*client.serial),
+            Fact::ClientSubject => client.map(|client| &*client.subject),
+            Fact::Group => self.group,
+            Fact::Resumed => Some(if self.resumed { "yes" } else { "no" }),
+            Fact::Sni => self.sni(),
+            Fact::Version => Some(self.version),
+        }
+    }
+
     /// The name that the client asked for, in lower case.
     pub fn sni(&self) -> Option<&str> {
         self.greeting.as_ref()?.name.as_deref()
@@ -73,6 +111,7 @@ impl Facts {
             return false;
         };
         let asked = greeting.name.as_deref();
+        let host = host.strip_suffix('.').unwrap_or(host);
         asked.is_some_and(|name| {
             !name.eq_ignore_ascii_case(host) && !greeting.certificate.covers(host)
         })
@@ -85,7 +124,7 @@ impl Client {
         Some(Self {
             subject: certificate.subject().to_string().into(),
             issuer: certificate.issuer().to_string().into(),
-            serial: hexadecimal(certificate.raw_serial()).into(),
+            serial: serial(certificate.raw_serial()).into(),
             names: names(&certificate).into(),
             fingerprint: hexadecimal(&Sha256::digest(der)).into(),
         })
@@ -105,6 +144,12 @@ fn names(certificate: &X509Certificate<'_>) -> String {
         _ => None,
     });
     written.collect::<Vec<_>>().join(", ")
+}
+
+/// Without the zeros that DER puts in front of a number to keep it positive.
+fn serial(bytes: &[u8]) -> String {
+    let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
+    hexadecimal(bytes.get(zeros..).unwrap_or_default())
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

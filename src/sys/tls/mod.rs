@@ -15,7 +15,7 @@ use std::sync::{Arc, LazyLock};
 
 pub use certificate::{Certificate, Mistake, Part, certificates, revocation_lists};
 pub use connect::Connecting;
-pub use facts::{Client, Facts};
+pub use facts::{Client, Fact, Facts};
 pub use rustls::pki_types::{CertificateDer, ServerName};
 pub use rustls::{ClientConfig, Error, ServerConfig};
 pub use serve::{Clients, Resumption, Serving, cipher_names, group_names, is_cipher_of_tls13};
@@ -49,12 +49,16 @@ pub enum Alpn {
 
 impl Alpn {
     /// Its name on the wire.
-    pub const fn as_bytes(self) -> &'static [u8] {
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Http1 => b"http/1.1",
-            Self::Http2 => b"h2",
-            Self::Acme => b"acme-tls/1",
+            Self::Http1 => "http/1.1",
+            Self::Http2 => "h2",
+            Self::Acme => "acme-tls/1",
         }
+    }
+
+    const fn as_bytes(self) -> &'static [u8] {
+        self.as_str().as_bytes()
     }
 
     fn named(name: &[u8]) -> Option<Self> {

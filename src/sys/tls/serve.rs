@@ -136,6 +136,18 @@ impl Serving {
 }
 
 impl Clients {
+    /// Whether it can be used as it is.
+    ///
+    /// # Errors
+    /// What is wrong, as the end of a sentence, and whether that is with what is revoked.
+    pub fn check(&self) -> Result<(), (bool, String)> {
+        roots(&self.authorities).map_err(|what| (false, what))?;
+        match self.verifier(Arc::clone(provider())) {
+            Ok(_) => Ok(()),
+            Err(what) => Err((!self.revoked.is_empty(), format!("cannot be used: {what}"))),
+        }
+    }
+
     fn verifier(
         &self,
         provider: Arc<CryptoProvider>,

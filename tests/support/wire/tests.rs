@@ -1,5 +1,6 @@
 //! Reading as the framing says, sending in pieces.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 use super::*;

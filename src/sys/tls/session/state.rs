@@ -242,7 +242,8 @@ impl State {
         }
     }
 
-    /// Sends what is left of the write before, if one waits, and says how long it was.
+    /// Sends what is left of the write before, if one waits, and says how long it was. Of what it
+    /// had and is not repeated now, the next one is taken to begin with.
     pub(super) fn finish_write(
         &mut self,
         socket: &Transport,
@@ -252,9 +253,9 @@ impl State {
             return Ok(None);
         }
         self.flush(socket)?;
-        let accepted = std::mem::take(&mut self.accepted);
-        debug_assert!(accepted <= most, "a write must be repeated with its bytes");
-        Ok(Some(accepted.min(most)))
+        let taken = self.accepted.min(most);
+        self.accepted -= taken;
+        Ok(Some(taken))
     }
 
     /// Sends all that waits.
