@@ -6,7 +6,7 @@ use std::thread;
 
 use rustix::process::Signal;
 
-use crate::support::daemon::{Address, Daemon};
+use crate::support::daemon::{Address, Daemon, Setup};
 use crate::support::wire::Wire;
 
 const CONFIG: &str = r#"
@@ -131,7 +131,7 @@ fn a_service_managers_socket_is_listened_on_by_its_name() {
     let address = socket.local_addr().unwrap();
     // Asked before anyone is there to answer: it waits.
     let early = std::net::TcpStream::connect(address).unwrap();
-    let mut daemon = Daemon::activated("web", std::os::fd::OwnedFd::from(socket))
+    let mut daemon = Setup::activated("web", std::os::fd::OwnedFd::from(socket))
         .config(
             r#"
             [server]
@@ -163,7 +163,7 @@ fn a_name_that_the_service_manager_does_not_know_is_an_error() {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let config = "[[listener]]\nbind = \"systemd:wbe\"\n[[route]]\npath = \"/\"\n\
                   respond = { text = \"a\" }";
-    let refused = Daemon::activated("web", std::os::fd::OwnedFd::from(socket))
+    let refused = Setup::activated("web", std::os::fd::OwnedFd::from(socket))
         .config(config)
         .run();
     assert_eq!(refused.code, Some(1));

@@ -6,10 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Instant;
@@ -21,14 +20,10 @@ pub(crate) use super::address::Address;
 use super::log::Log;
 use super::process::{has_ended, hear, wait_exit};
 use super::response::Response;
+pub(crate) use super::setup::Setup;
+use super::setup::{CONFIG, write};
 use super::wire::Wire;
 use super::{deadline, left};
-
-/// What is tested.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_httpserverd");
-
-/// The name of the configuration file in the daemon's folder.
-const CONFIG: &str = "httpserver.toml";
 
 /// A daemon that runs. Ends it when dropped, and sees that it ended well.
 #[derive(Debug)]
@@ -44,90 +39,19 @@ pub(crate) struct Daemon {
     successor: Option<Pid>,
 }
 
-/// How a daemon is started.
-#[derive(Debug)]
-pub(crate) struct Setup {
-    folder: TempDir,
-    command: Command,
-    has_arguments: bool,
-}
-
-/// What a process said that ended by itself.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Setup {
-    /// A file in the daemon's folder, which is where relative paths start.
-    pub(crate) fn file(self, path: &str, contents: impl AsRef<[u8]>) -> Self {
-        write(&self.folder.path().join(path), contents.as_ref());
-        self
+impl Daemon {
+    /// To say more than the configuration before it starts.
+    pub(crate) fn setup() -> Setup {
+        Setup::new()
     }
 
-    /// A file in the daemon's folder that nobody else may read.
-    pub(crate) fn secret(self, path: &str, contents: impl AsRef<[u8]>) -> Self {
-        let setup = self.file(path, contents);
-        let secret = fs::Permissions::from_mode(0o600);
-        fs::set_permissions(setup.folder.path().join(path), secret).unwrap();
-        setup
-    }
-
-    /// The configuration.
-    pub(crate) fn config(self, text: &str) -> Self {
-        self.file(CONFIG, text)
-    }
-
-    /// An argument on the command line, instead of `--config httpserver.toml`.
-    pub(crate) fn arg(mut self, argument: &str) -> Self {
-        self.command.arg(argument);
-        self.has_arguments = true;
-        self
-    }
-
-    /// A variable in the environment, which is empty otherwise.
-    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
-        self.command.env(name, value);
-        self
-    }
-
-    /// Has a shell start it: the daemon and its arguments go behind this. The first thing to say.
-    pub(crate) fn shell(mut self, script: &str) -> Self {
-        self.command = command("/bin/sh", self.folder.path());
-        let script = format!("{script} \"$0\" \"$@\"");
-        self.command.arg("-c").arg(script).arg(PROGRAM);
-        self
-    }
-
-    /// The daemon's folder.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// Starts it with its standard output here, and waits until it is ready.
+    /// What was started in this folder, once it is ready.
     #[track_caller]
-    pub(crate) fn start_writing_to(mut self, output: Stdio) -> Daemon {
-        self.command.stdout(output);
-        self.start()
-    }
-
-    /// Starts it, and waits until it is ready.
-    #[track_caller]
-    pub(crate) fn start(mut self) -> Daemon {
-        let socket = self.folder.path().join("notify");
-        let notify = UnixDatagram::bind(&socket).unwrap();
-        // Whoever the daemon becomes may speak.
-        fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
-        self.command.env("NOTIFY_SOCKET", &socket);
-        let mut child = self.spawn();
-        let mut daemon = Daemon {
-            folder: self.folder,
-            messages: hear(
-                notify,
-                pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap(),
-            ),
+    pub(super) fn ready(mut child: Child, folder: TempDir, notify: UnixDatagram) -> Self {
+        let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
+        let mut daemon = Self {
+            folder,
+            messages: hear(notify, process),
             stdout: child.stdout.take().map(Log::read).unwrap_or_default(),
             log: Log::read(child.stderr.take().unwrap()),
             child,
@@ -137,67 +61,6 @@ impl Setup {
         };
         daemon.wait_notify("READY=1");
         daemon
-    }
-
-    /// Runs it to its end, which must come by itself.
-    #[track_caller]
-    pub(crate) fn run(self) -> Refused {
-        self.run_in_folder().0
-    }
-
-    /// Runs it to its end, which must come by itself, and keeps its folder.
-    #[track_caller]
-    pub(crate) fn run_in_folder(mut self) -> (Refused, TempDir) {
-        let mut child = self.spawn();
-        let stdout = Log::read(child.stdout.take().unwrap());
-        let stderr = Log::read(child.stderr.take().unwrap());
-        let code = wait_exit(&mut child).unwrap_or_else(|| {
-            child.kill().unwrap();
-            panic!("it did not end; its log:\n{}", stderr.text());
-        });
-        let refused = Refused {
-            code,
-            stdout: stdout.wait_end(),
-            stderr: stderr.wait_end(),
-        };
-        (refused, self.folder)
-    }
-
-    fn spawn(&mut self) -> Child {
-        if !self.has_arguments {
-            self.command.arg("--config").arg(CONFIG);
-        }
-        self.command.spawn().unwrap()
-    }
-}
-
-impl Daemon {
-    /// To say more than the configuration before it starts.
-    pub(crate) fn setup() -> Setup {
-        let folder = tempfile::tempdir().unwrap();
-        Setup {
-            command: command(PROGRAM, folder.path()),
-            folder,
-            has_arguments: false,
-        }
-    }
-
-    /// One to which a service manager hands this listening socket under this name.
-    pub(crate) fn activated(name: &str, socket: impl Into<Stdio>) -> Setup {
-        let mut setup = Self::setup();
-        let mut command = Command::new("sh");
-        let script = format!(
-            "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES='{name}' exec \"$@\""
-        );
-        command
-            .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_httpserverd")])
-            .current_dir(setup.folder.path())
-            .env_clear()
-            .stdin(socket)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        setup.command = command;
-        setup
     }
 
     /// Starts one with this configuration, and waits until it is ready.
@@ -423,22 +286,4 @@ impl Drop for Daemon {
         assert!(ended_well, "it did not end well at TERM; the log:\n{log}");
         assert!(!log.contains("panicked"), "it panicked:\n{log}");
     }
-}
-
-/// A program that runs in this folder, with an empty environment.
-fn command(program: &str, folder: &Path) -> Command {
-    let mut command = Command::new(program);
-    command
-        .current_dir(folder)
-        .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-/// Writes a file and the folders it stands in.
-fn write(path: &Path, contents: &[u8]) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, contents).unwrap();
 }

@@ -10,6 +10,7 @@ mod process;
 pub(crate) mod redis;
 pub(crate) mod response;
 pub(crate) mod script;
+mod setup;
 mod stream;
 pub(crate) mod tls;
 pub(crate) mod upstream;
