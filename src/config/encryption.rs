@@ -34,8 +34,8 @@ const LOOKED_EVERY: Duration = Duration::from_hours(12);
 /// As for a certificate in memory.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The protocols above.
-const PROTOCOLS: [Alpn; 1] = [Alpn::Http1];
+/// The protocols above, the most wanted first. A client of HTTP/2 is known by how it begins.
+const PROTOCOLS: [Alpn; 2] = [Alpn::Http2, Alpn::Http1];
 
 /// The certificate that was made in memory, for as long as its listener has none of its own.
 struct SelfSigned(Certificate);

@@ -3,6 +3,7 @@
 mod bodies;
 mod clients;
 mod swap;
+mod tools;
 
 use rustix::process::Signal;
 use rustls::version::{TLS12, TLS13};

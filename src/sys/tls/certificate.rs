@@ -311,3 +311,41 @@ impl fmt::Display for Part {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_stands_for_one_label() {
+        for (name, host, expected) in [
+            ("a.example", "a.example", true),
+            ("a.example", "A.Example.", true),
+            ("a.example", "b.example", false),
+            ("*.example", "a.example", true),
+            ("*.example", "A.EXAMPLE", true),
+            ("*.example", "example", false),
+            ("*.example", ".example", false),
+            ("*.example", "a.b.example", false),
+            ("*.b.example", "a.b.example", true),
+        ] {
+            assert_eq!(matches(name, host), expected, "{name} {host}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_covers_its_names_and_addresses() {
+        let names = ["a.example", "*.b.example", "192.0.2.7", "2001:db8::7"];
+        let names = names.map(String::from);
+        let now = std::time::Duration::from_hours(500_000);
+        let certificate = Certificate::self_signed(&names, now).unwrap();
+        for host in ["a.example", "x.b.example", "192.0.2.7", "[2001:db8::7]"] {
+            assert!(certificate.covers(host), "{host}");
+        }
+        for host in ["b.example", "192.0.2.8", "[2001:db8::8]", ""] {
+            assert!(!certificate.covers(host), "{host}");
+        }
+        assert_eq!(certificate.not_before(), 1_800_000_000);
+        assert_eq!(certificate.not_after(), 1_800_000_000 + 825 * 86_400);
+    }
+}
