@@ -65,6 +65,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("regex", &["build/regex.rs", "build/mod.rs"]),
     ("listenfd", &["daemon/inherited.rs"]),
     ("rustls", &["sys/tls/"]),
+    ("rustls_native_certs", &["sys/tls/connect.rs"]),
     ("sd_notify", &["daemon/systemd.rs"]),
     (
         "sha2",

@@ -206,6 +206,11 @@ codes! {
      of it 21 days before, and the metric httpserverd_tls_certificate_not_after_seconds tells \
      when it is."
 
+    "W0205" "servers that can be anybody"
+    "With verify = false the certificates of an upstream's servers are not looked at: whoever \
+     answers at their address, or stands in between, gets the requests. Name the authority that \
+     issues their certificates with `ca`, or the name they are for with `server_name`."
+
     "W0408" "a route that is never reached"
     "Every request that this route would answer is answered by another before it. Give it a \
      narrower pattern, a `priority`, or take it out."

@@ -137,6 +137,10 @@ whys! {
     ConnectFailed = "connect_failed",
     /// The endpoint did not accept in time; 504.
     ConnectTimeout = "connect_timeout",
+    /// Nothing could be agreed with the endpoint on how to encrypt; 502.
+    TlsHandshake = "tls_handshake",
+    /// The certificate of the endpoint is not to be believed; 502.
+    BadCertificate = "bad_certificate",
     /// The endpoint did not answer in time; 504.
     FirstByteTimeout = "first_byte_timeout",
     /// The endpoint stalled within its answer; 504 or a cut body.

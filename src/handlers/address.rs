@@ -10,8 +10,24 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use crate::http::target::split_port;
 
-/// The port of `http://host` without one (RFC 9110 §4.2.1).
-const HTTP_PORT: u16 = 80;
+/// How an endpoint is spoken to, where its address says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// In the clear.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// The port of a URI without one (RFC 9110 §4.2.1, §4.2.2).
+    const fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
 
 /// How many addresses of a name are used. A name with more is a pool of its own; a connection
 /// is never tried at more than a few of them anyway.
@@ -44,18 +60,28 @@ impl Address {
     /// Reads `host:port`, `[v6]:port`, `http://host[:port]` or `unix:/path`. The error says what
     /// is wrong with it and, behind a line break, the way out.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match Self::parse_with_scheme(text)? {
+            (Some(Scheme::Https), _) => Err("this is asked in the clear\n\
+                                             write http://, or the address alone"
+                .to_owned()),
+            (_, address) => Ok(address),
+        }
+    }
+
+    /// The same, also `https://host[:port]`; and which of the schemes was written, if any.
+    pub(super) fn parse_with_scheme(text: &str) -> Result<(Option<Scheme>, Self), String> {
         if let Some(path) = text.strip_prefix("unix:") {
-            return unix(path);
+            return Ok((None, unix(path)?));
         }
-        if text.starts_with("https://") {
-            return Err("https:// towards an upstream is not supported yet\n\
-                        put the upstream behind http:// on a network you trust"
-                .to_owned());
-        }
-        let (authority, default_port) = match text.strip_prefix("http://") {
-            Some(rest) => (rest.strip_suffix('/').unwrap_or(rest), Some(HTTP_PORT)),
+        let schemes = [("http://", Scheme::Http), ("https://", Scheme::Https)];
+        let written = schemes
+            .into_iter()
+            .find_map(|(prefix, scheme)| Some((text.strip_prefix(prefix)?, Some(scheme))));
+        let (authority, scheme) = match written {
+            Some((rest, scheme)) => (rest.strip_suffix('/').unwrap_or(rest), scheme),
             None => (text, None),
         };
+        let default_port = scheme.map(Scheme::port);
         if authority.contains(['/', '?', '#', '@']) || authority.contains(char::is_whitespace) {
             return Err(format!("`{text}` is not a host and a port\n{FORM}"));
         }
@@ -71,7 +97,16 @@ impl Address {
             (None, Some(port)) => port,
             (None, None) => return Err(format!("`{text}` has no port\nwrite \"{text}:80\"")),
         };
-        host_and_port(host, port)
+        Ok((scheme, host_and_port(host, port)?))
+    }
+
+    /// The name or the address of the machine; `None` for a path.
+    pub(super) fn host(&self) -> Option<String> {
+        match self {
+            Self::Ip(address) => Some(address.ip().to_string()),
+            Self::Name { host, .. } => Some(host.to_string()),
+            Self::Unix(_) => None,
+        }
     }
 
     /// Whether it has to be looked up.
@@ -99,14 +134,14 @@ impl Address {
     }
 
     /// What stands in `Host` when the request names the upstream instead of the site.
-    pub(super) fn authority(&self) -> String {
+    pub(super) fn authority(&self, scheme: Scheme) -> String {
         match self {
-            Self::Ip(address) if address.port() == HTTP_PORT => match address.ip() {
+            Self::Ip(address) if address.port() == scheme.port() => match address.ip() {
                 IpAddr::V4(ip) => ip.to_string(),
                 IpAddr::V6(ip) => format!("[{ip}]"),
             },
             Self::Ip(address) => address.to_string(),
-            Self::Name { host, port } if *port == HTTP_PORT => host.to_string(),
+            Self::Name { host, port } if *port == scheme.port() => host.to_string(),
             Self::Name { host, port } => format!("{host}:{port}"),
             // A path is no host; this is what everyone sends.
             Self::Unix(_) => "localhost".to_owned(),
@@ -204,7 +239,7 @@ mod tests {
     fn check(text: &str, expected: &str, authority: &str) {
         let address = Address::parse(text).unwrap();
         assert_eq!(address.to_string(), expected, "{text}");
-        assert_eq!(address.authority(), authority, "{text}");
+        assert_eq!(address.authority(Scheme::Http), authority, "{text}");
     }
 
     #[test]
@@ -220,6 +255,22 @@ mod tests {
     }
 
     #[test]
+    fn a_scheme_says_which_port_and_may_be_left_out() {
+        let check = |text: &str, expected: Option<Scheme>, address: &str, authority: &str| {
+            let (scheme, found) = Address::parse_with_scheme(text).unwrap();
+            assert_eq!(scheme, expected, "{text}");
+            assert_eq!(found.to_string(), address, "{text}");
+            assert_eq!(found.authority(Scheme::Https), authority, "{text}");
+        };
+        let https = Some(Scheme::Https);
+        check("https://app", https, "app:443", "app");
+        check("https://app:8443/", https, "app:8443", "app:8443");
+        check("https://[::1]", https, "[::1]:443", "[::1]");
+        check("http://app", Some(Scheme::Http), "app:80", "app:80");
+        check("app:443", None, "app:443", "app");
+    }
+
+    #[test]
     fn what_is_no_address_is_refused_with_a_reason() {
         for (text, reason) in [
             ("127.0.0.1", "has no port"),
@@ -231,7 +282,7 @@ mod tests {
             ("a b:80", "not a host"),
             ("http://app/path", "not a host"),
             ("user@app:80", "not a host"),
-            ("https://app", "not supported yet"),
+            ("https://app", "in the clear"),
             ("::1:80", "no IPv6 address"),
             ("[127.0.0.1]:80", "no IPv6 address"),
             ("unix:", "path"),

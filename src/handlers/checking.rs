@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -10,6 +11,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::address::Destination;
 use super::statuses::Statuses;
 use crate::clock;
+use crate::sys::tls::{Blocking, ClientConfig, ServerName, explained_io};
 
 /// How much of an answer is read. A status line is some dozen bytes; a few fields may come in
 /// the same packet.
@@ -39,7 +41,10 @@ impl fmt::Display for Unwell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unresolved => f.write_str("its name does not resolve"),
-            Self::Io(error) => write!(f, "{error}"),
+            Self::Io(error) => match explained_io(error) {
+                Some(explained) => f.write_str(&explained),
+                None => write!(f, "{error}"),
+            },
             Self::TimedOut => f.write_str("no answer in time"),
             Self::NotHttp => f.write_str("the answer is not HTTP/1"),
             Self::Status(status) => write!(f, "status {status}"),
@@ -55,6 +60,21 @@ impl From<io::Error> for Unwell {
             _ => Self::Io(error),
         }
     }
+}
+
+/// What comes before a question.
+#[derive(Debug, Default)]
+pub(super) struct Approach {
+    /// Sent first.
+    pub(super) preface: Vec<u8>,
+    /// Whom to agree with on how to encrypt, if the rest is encrypted.
+    pub(super) tls: Option<(ServerName<'static>, Arc<ClientConfig>)>,
+}
+
+/// A connection to a server.
+enum Line {
+    Plain(Socket),
+    Tls(Box<Blocking<Socket>>),
 }
 
 /// Connects, to the first of the destinations that accepts, and sends the preface.
@@ -103,19 +123,21 @@ pub(super) fn get(
     path: &str,
     timeout: Duration,
 ) -> Result<u16, Unwell> {
-    ask(destinations, authority, &[], &Question::of(path), timeout)
+    let approach = Approach::default();
+    let question = Question::of(path);
+    ask(destinations, authority, approach, &question, timeout)
 }
 
-/// Asks, behind the preface; the status if the answer is a good one.
+/// Asks; the status if the answer is a good one.
 pub(super) fn ask(
     destinations: &[Destination],
     authority: &str,
-    preface: &[u8],
+    approach: Approach,
     question: &Question,
     timeout: Duration,
 ) -> Result<u16, Unwell> {
     let deadline = clock::precise_now() + timeout;
-    let mut socket = connect_by(destinations, deadline)?;
+    let mut line = Line::open(destinations, approach, deadline)?;
     let Question { path, fields, .. } = question;
     let host = if question.names_host {
         String::new()
@@ -126,14 +148,18 @@ pub(super) fn ask(
         "GET {path} HTTP/1.1\r\n{host}User-Agent: httpserverd-check\r\nAccept: */*\r\n\
          {fields}Connection: close\r\n\r\n"
     );
-    socket.set_write_timeout(Some(left(deadline)?))?;
-    socket.write_all(&[preface, request.as_bytes()].concat())?;
+    line.set_timeouts(left(deadline)?)?;
+    line.as_mut().write_all(request.as_bytes())?;
     let answer_max = question.body.as_ref().map_or(ANSWER_MAX, |_| BODY_MAX);
     let mut answer = Vec::with_capacity(ANSWER_MAX);
     let mut piece = [0_u8; ANSWER_MAX];
     loop {
-        socket.set_read_timeout(Some(left(deadline)?))?;
-        let count = socket.read(&mut piece)?;
+        line.set_timeouts(left(deadline)?)?;
+        let count = match line.as_mut().read(&mut piece) {
+            // A server that ends TLS by ending the connection has said what it had to say.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+            read => read?,
+        };
         answer.extend_from_slice(piece.get(..count).unwrap_or_default());
         let over = count == 0 || answer.len() >= answer_max;
         match status_of(&answer) {
@@ -144,6 +170,44 @@ pub(super) fn ask(
             Some(_) if over => return Err(Unwell::Body),
             None if over => return Err(Unwell::NotHttp),
             _ => {}
+        }
+    }
+}
+
+trait Stream: Read + Write {}
+
+impl<S: Read + Write> Stream for S {}
+
+impl Line {
+    fn open(
+        destinations: &[Destination],
+        approach: Approach,
+        deadline: Instant,
+    ) -> Result<Self, Unwell> {
+        let mut socket = connect_by(destinations, deadline)?;
+        if !approach.preface.is_empty() {
+            socket.set_write_timeout(Some(left(deadline)?))?;
+            socket.write_all(&approach.preface)?;
+        }
+        Ok(match approach.tls {
+            None => Self::Plain(socket),
+            Some((name, config)) => Self::Tls(Box::new(Blocking::new(socket, name, &config)?)),
+        })
+    }
+
+    fn set_timeouts(&self, timeout: Duration) -> io::Result<()> {
+        let socket = match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(session) => session.socket(),
+        };
+        socket.set_read_timeout(Some(timeout))?;
+        socket.set_write_timeout(Some(timeout))
+    }
+
+    fn as_mut(&mut self) -> &mut dyn Stream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(session) => session,
         }
     }
 }
@@ -281,7 +345,13 @@ mod tests {
         ];
         for (answer, expected) in cases {
             let (address, server) = answering(answer);
-            let found = match ask(&[address], "app:80", b"", &question, TIMEOUT) {
+            let found = match ask(
+                &[address],
+                "app:80",
+                Approach::default(),
+                &question,
+                TIMEOUT,
+            ) {
                 Ok(status) => status.to_string(),
                 Err(unwell) => unwell.to_string(),
             };

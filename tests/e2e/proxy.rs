@@ -10,6 +10,7 @@ mod interim;
 mod load;
 mod retries;
 mod shaping;
+mod tls;
 mod tunnels;
 mod upstreams;
 mod volume;

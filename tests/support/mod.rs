@@ -13,6 +13,7 @@ pub(crate) mod script;
 mod setup;
 mod stream;
 pub(crate) mod tls;
+pub(crate) mod tls_upstream;
 pub(crate) mod upstream;
 pub(crate) mod wire;
 

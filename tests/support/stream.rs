@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustls::{ClientConnection, StreamOwned};
+use rustls::{ClientConnection, ServerConnection, StreamOwned};
 use socket2::SockRef;
 
 /// A connected stream that blocks.
@@ -15,6 +15,7 @@ pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    TlsServer(Box<StreamOwned<ServerConnection, TcpStream>>),
 }
 
 impl Stream {
@@ -23,6 +24,7 @@ impl Stream {
             Self::Tcp(stream) => stream.write_all(bytes),
             Self::Unix(stream) => stream.write_all(bytes),
             Self::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+            Self::TlsServer(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
         }
     }
 
@@ -31,6 +33,7 @@ impl Stream {
             Self::Tcp(stream) => stream.read(bytes),
             Self::Unix(stream) => stream.read(bytes),
             Self::Tls(stream) => stream.read(bytes),
+            Self::TlsServer(stream) => stream.read(bytes),
         }
     }
 
@@ -44,6 +47,11 @@ impl Stream {
                 stream.flush()?;
                 stream.sock.shutdown(Shutdown::Write)
             }
+            Self::TlsServer(stream) => {
+                stream.conn.send_close_notify();
+                stream.flush()?;
+                stream.sock.shutdown(Shutdown::Write)
+            }
         }
     }
 
@@ -52,6 +60,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => SockRef::from(stream).set_linger(Some(Duration::ZERO)),
             Self::Tls(stream) => SockRef::from(&stream.sock).set_linger(Some(Duration::ZERO)),
+            Self::TlsServer(stream) => SockRef::from(&stream.sock).set_linger(Some(Duration::ZERO)),
             // Closed with bytes unread, a unix socket resets by itself.
             Self::Unix(_) => Ok(()),
         }
@@ -64,6 +73,10 @@ impl Stream {
             Self::Tcp(stream) => poll(&mut [PollFd::new(stream, PollFlags::IN)], Some(&within)),
             Self::Unix(stream) => poll(&mut [PollFd::new(stream, PollFlags::IN)], Some(&within)),
             Self::Tls(stream) => poll(
+                &mut [PollFd::new(&stream.sock, PollFlags::IN)],
+                Some(&within),
+            ),
+            Self::TlsServer(stream) => poll(
                 &mut [PollFd::new(&stream.sock, PollFlags::IN)],
                 Some(&within),
             ),
@@ -80,6 +93,7 @@ impl Stream {
             }
             Self::Tcp(stream) => set_timeouts(stream, most),
             Self::Tls(stream) => set_timeouts(&stream.sock, most),
+            Self::TlsServer(stream) => set_timeouts(&stream.sock, most),
         }
     }
 }

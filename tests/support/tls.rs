@@ -30,7 +30,7 @@ use super::wire::Wire;
 #[derive(Debug)]
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    der: CertificateDer<'static>,
+    pub(crate) der: CertificateDer<'static>,
 }
 
 /// A certificate and its key.
@@ -136,6 +136,10 @@ impl Issued {
             .iter()
             .map(|one| pem("CERTIFICATE", one))
             .collect()
+    }
+
+    pub(crate) fn private_key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::Pkcs8(self.key.clone().into())
     }
 
     pub(crate) fn key(&self) -> String {

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::ops::{Deref, DerefMut};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -72,6 +72,18 @@ impl Upstream {
             listener: Listener::Unix(UnixListener::bind(path).unwrap()),
             address: format!("unix:{}", path.display()),
         }
+    }
+
+    /// The next connection as a socket, of a TCP upstream.
+    #[track_caller]
+    pub(crate) fn accept_socket(&self) -> TcpStream {
+        let Listener::Tcp(listener, _) = &self.listener else {
+            panic!("no TCP upstream");
+        };
+        let left = left(deadline());
+        SockRef::from(listener).set_read_timeout(left).unwrap();
+        let accepted = listener.accept();
+        accepted.expect("waited in vain for a connection").0
     }
 
     /// The next connection; waits for it.
@@ -154,6 +166,11 @@ impl Upstream {
 }
 
 impl Peer {
+    /// A connection that was accepted.
+    pub(crate) const fn new(wire: Wire) -> Self {
+        Self(wire)
+    }
+
     /// Reads a head: the exact bytes.
     #[track_caller]
     pub(crate) fn read_request_head(&mut self) -> String {

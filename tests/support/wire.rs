@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use rustls::{ClientConnection, StreamOwned};
+use rustls::{ClientConnection, ServerConnection, StreamOwned};
 use socket2::{Domain, Socket, Type};
 
 use super::daemon::Address;
@@ -64,6 +64,11 @@ impl Wire {
     /// One that is encrypted and agreed on.
     pub(crate) fn tls(stream: StreamOwned<ClientConnection, TcpStream>) -> Self {
         Self::new(Stream::Tls(Box::new(stream)))
+    }
+
+    /// The server's side of one that is encrypted and agreed on.
+    pub(crate) fn tls_server(stream: StreamOwned<ServerConnection, TcpStream>) -> Self {
+        Self::new(Stream::TlsServer(Box::new(stream)))
     }
 
     /// What was agreed on, of one that is encrypted.

@@ -8,7 +8,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::build::{ByteSize, Percent, Probe};
 use crate::clock;
-use crate::handlers::address::Address;
+use crate::handlers::address::{Address, Scheme};
 use crate::handlers::checking;
 use crate::handlers::proxy::Upstream;
 
@@ -148,9 +148,14 @@ impl Subject {
             }
             Self::Http { server, path } => {
                 let destinations = resolve(server)?;
-                checking::get(&destinations, &server.authority(), path, timeout)
-                    .map(|status| format!("http://{server}{path} answers {status}"))
-                    .map_err(|unwell| format!("http://{server}{path}: {unwell}"))
+                checking::get(
+                    &destinations,
+                    &server.authority(Scheme::Http),
+                    path,
+                    timeout,
+                )
+                .map(|status| format!("http://{server}{path} answers {status}"))
+                .map_err(|unwell| format!("http://{server}{path}: {unwell}"))
             }
             Self::File { path, writable } => file(path, *writable),
             Self::Disk { path, free } => disk(path, *free),

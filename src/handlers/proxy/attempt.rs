@@ -15,6 +15,7 @@ use super::view::{Affinity, EndpointView, Refused, View};
 use crate::clock;
 use crate::exchange::{Deadlines, Inform, UpstreamTrail, Why};
 use crate::http::StatusCode;
+use crate::sys::tls::{Session, explained};
 
 /// What all tries of a request have in common.
 pub(super) struct Sending<'s> {
@@ -194,8 +195,17 @@ impl Sending<'_> {
 
     /// A call that failed: the endpoint is told, its connection dropped.
     fn failed(&self, call: Call, outgoing: &Outgoing, error: CallError) -> Failure {
-        if let Some((why, reason)) = error.of_endpoint() {
-            call.connection.lease.witness().failed(why, reason);
+        let mut error = error;
+        let witness = call.connection.lease.witness();
+        let session = call.connection.transport().session();
+        if let Some(failure) = session.and_then(Session::failure)
+            && matches!(error, CallError::Unanswered)
+        {
+            // A server may be done with the handshake later than we are, and refuse us then.
+            error = CallError::Upstream(Why::TlsHandshake);
+            witness.failed(Why::TlsHandshake, &explained(&failure));
+        } else if let Some((why, reason)) = error.of_endpoint() {
+            witness.failed(why, reason);
         }
         drop(self.dismiss(call));
         match error {

@@ -1,5 +1,6 @@
 //! Connections to endpoints.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
@@ -116,7 +117,7 @@ impl Connection {
 pub(super) struct ConnectError {
     pub(super) why: Why,
     /// For the log; none if the time was up.
-    pub(super) error: Option<io::Error>,
+    pub(super) error: Option<String>,
 }
 
 /// A new connection, within the upstream's timeout, on which this has been sent.
@@ -128,7 +129,16 @@ pub(super) async fn connect(
     let deadline = view.deadlines.register();
     deadline.set(view.timeouts.connect);
     let destination = &endpoint.own.destination;
-    match deadline.limit(open(destination, preface)).await {
+    let agreeing = Cell::new(false);
+    let opening = async {
+        let socket = open(destination, preface).await?;
+        agreeing.set(true);
+        match &view.manner.tls {
+            None => Ok(socket),
+            Some(tls) => tls.agree(socket, &endpoint.own.host).await,
+        }
+    };
+    match deadline.limit(opening).await {
         Ok(Ok(transport)) => Ok(Box::new(Opened {
             transport,
             deadline,
@@ -139,10 +149,12 @@ pub(super) async fn connect(
                 counted: Counted::new(&endpoint.own.state.numbers, view.worker),
             },
         })),
-        Ok(Err(error)) => Err(error.into()),
+        Ok(Err(error)) => Err(error),
         Err(_) => Err(ConnectError {
             why: Why::ConnectTimeout,
-            error: None,
+            error: agreeing
+                .get()
+                .then(|| "the TLS handshake was not over in time".to_owned()),
         }),
     }
 }
@@ -180,7 +192,7 @@ impl From<io::Error> for ConnectError {
         };
         Self {
             why,
-            error: Some(error),
+            error: Some(error.to_string()),
         }
     }
 }

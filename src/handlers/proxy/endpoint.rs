@@ -24,6 +24,8 @@ pub(super) struct Endpoint {
     /// What `Host` is when the request names the upstream instead of the site.
     pub(super) authority: Arc<str>,
     pub(super) destination: Destination,
+    /// The name or address that the file says; empty for a path.
+    pub(super) host: Arc<str>,
     pub(super) terms: Terms,
     pub(super) state: Arc<EndpointState>,
 }

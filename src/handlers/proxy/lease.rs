@@ -110,8 +110,7 @@ impl Lease {
                 self.endpoint.avoid();
                 let reason = error.as_ref().map_or("no answer in time", |_| "");
                 self.witness().conclude(why, &|upstream, endpoint| {
-                    let error = error.as_ref().map(tracing::field::display);
-                    let why = why.as_str();
+                    let (why, error) = (why.as_str(), error.as_deref());
                     warn!(upstream, endpoint, why, error, reason, "cannot connect");
                 });
                 Err(Refused {

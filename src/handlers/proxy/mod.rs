@@ -50,6 +50,7 @@ mod settings;
 mod split;
 mod spool;
 mod tally;
+mod tls;
 mod tunnel;
 mod upstream;
 mod upstream_settings;

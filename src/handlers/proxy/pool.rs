@@ -3,12 +3,15 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::poll_fn;
+use std::hash::{Hash, Hasher};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::buffers::Buffers;
 use super::connect::{Opened, connect};
+use super::manner::Manner;
+use super::tls::Tls;
 use super::upstream::{KeepAlive, Upstream};
 use super::view::View;
 use crate::clock;
@@ -24,11 +27,40 @@ const WARM_UP_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Pool {
     /// By the serial number of the upstream: few, and asked for every request.
     views: RefCell<BTreeMap<u64, Rc<View>>>,
-    /// Shared by all upstreams, of all generations, that name the same place.
-    idle: RefCell<HashMap<Destination, Weak<IdleList>>>,
+    /// Shared by all upstreams, of all generations, that name the same place and speak to it in
+    /// the same way.
+    idle: RefCell<HashMap<Place, Weak<IdleList>>>,
     /// Whether a task watches over the idle connections.
     watched: Cell<bool>,
     pub(super) buffers: Buffers,
+}
+
+/// Where idle connections lead. Encrypted ones are those of one upstream: what another believes
+/// of a server may be something else.
+#[derive(Debug, Clone)]
+struct Place {
+    destination: Destination,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Place {
+    fn identity(&self) -> (&Destination, Option<*const Tls>) {
+        (&self.destination, self.tls.as_ref().map(Arc::as_ptr))
+    }
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Place {}
+
+impl Hash for Place {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
 }
 
 /// The idle connections to one destination, the one used last at the back.
@@ -87,13 +119,17 @@ impl Pool {
     }
 
     /// The list of a destination, shared with whoever names it too.
-    pub(super) fn list(&self, destination: &Destination) -> Rc<IdleList> {
+    pub(super) fn list(&self, destination: &Destination, manner: &Manner) -> Rc<IdleList> {
         let mut lists = self.idle.borrow_mut();
-        if let Some(list) = lists.get(destination).and_then(Weak::upgrade) {
+        let place = Place {
+            destination: destination.clone(),
+            tls: manner.tls.clone(),
+        };
+        if let Some(list) = lists.get(&place).and_then(Weak::upgrade) {
             return list;
         }
         let list = Rc::new(IdleList::default());
-        lists.insert(destination.clone(), Rc::downgrade(&list));
+        lists.insert(place, Rc::downgrade(&list));
         list
     }
 

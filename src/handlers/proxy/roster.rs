@@ -100,6 +100,7 @@ pub(super) mod testing {
         let name: Arc<str> = address.into();
         let numbers = Numbers::new(&Arc::new(Metrics::default()), &"backend".into(), &name);
         Arc::new(Endpoint {
+            host: Arc::default(),
             id: EndpointId::of(address),
             authority: Arc::clone(&name),
             name,

@@ -315,6 +315,7 @@ impl UpstreamState {
                 name,
                 authority: Arc::clone(&server.authority),
                 destination: destination.clone(),
+                host: server.address.host().unwrap_or_default().into(),
                 terms: server.terms,
             })
         };

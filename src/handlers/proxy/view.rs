@@ -293,7 +293,7 @@ impl EndpointView {
             id: endpoint.id,
             name: Rc::from(&*endpoint.name),
             own: Arc::clone(endpoint),
-            idle: pool.list(&endpoint.destination),
+            idle: pool.list(&endpoint.destination, &upstream.manner),
             avoided_until: Cell::new(None),
             quiet_until: Cell::new(None),
         })

@@ -1,9 +1,11 @@
 //! TLS, the only place that knows rustls: sessions of either side, certificates and keys, who is
 //! served which.
 
+mod blocking;
 mod certificate;
 mod connect;
 mod engine;
+mod explain;
 mod facts;
 mod resolver;
 mod scratch;
@@ -13,8 +15,10 @@ mod session;
 
 use std::sync::{Arc, LazyLock};
 
+pub use blocking::Blocking;
 pub use certificate::{Certificate, Mistake, Part, certificates, revocation_lists};
-pub use connect::Connecting;
+pub use connect::{Connecting, Trust, authorities_of_the_system};
+pub use explain::{explained, explained_io};
 pub use facts::{Client, Fact, Facts};
 pub use rustls::pki_types::{CertificateDer, ServerName};
 pub use rustls::{ClientConfig, Error, ServerConfig};

@@ -103,6 +103,14 @@ impl Session {
         Facts::new(state.engine.common(), greeting.map(|greeting| *greeting))
     }
 
+    /// What the peer did wrong, or said that we did, if that ended the session.
+    pub fn failure(&self) -> Option<rustls::Error> {
+        match &self.state.borrow().peer {
+            Peer::Failed(error) => Some(error.clone()),
+            Peer::Open | Peer::Ended | Peer::Truncated | Peer::Foreign => None,
+        }
+    }
+
     /// How many bytes of plaintext came before the handshake was over, which whoever recorded
     /// them could send again (RFC 8446 §8).
     pub fn early(&self) -> usize {

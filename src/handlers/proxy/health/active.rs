@@ -9,7 +9,7 @@ use super::Verdicts;
 use crate::build::{Percent, Probe};
 use crate::clock;
 use crate::handlers::address::Destination;
-use crate::handlers::checking::{self, Question};
+use crate::handlers::checking::{self, Approach, Question};
 use crate::handlers::proxy::balance::Random;
 use crate::handlers::proxy::endpoint::{Endpoint, EndpointState};
 use crate::handlers::proxy::manner::Manner;
@@ -108,16 +108,16 @@ impl Probe for Check {
         let destination = [self.how.destination(&endpoint)];
         let timeout = self.how.timeout;
         // Who answers at another port is another server, of which nothing is known.
-        let preface = match self.how.port {
-            None => self.manner.own_preface(),
-            Some(_) => Vec::new(),
+        let approach = match self.how.port {
+            None => self.manner.approach(&endpoint.host),
+            Some(_) => Approach::default(),
         };
         let found = match &self.how.way {
-            Way::Tcp => checking::connect(&destination, &preface, timeout)
+            Way::Tcp => checking::connect(&destination, &approach.preface, timeout)
                 .map(|()| "it can be connected to".into()),
             Way::Http(question) => {
                 let authority = &endpoint.authority;
-                checking::ask(&destination, authority, &preface, question, timeout)
+                checking::ask(&destination, authority, approach, question, timeout)
                     .map(|status| format!("its check answers {status}"))
             }
         };

@@ -17,6 +17,7 @@ first_byte_timeout = "60s"      # from the request sent to the first byte of the
 idle_timeout = "60s"            # between two bytes of a body; there is no total deadline
 tunnel_idle_timeout = "1h"      # of WebSockets and whatever else a connection is upgraded to
 keep_alive = { max_idle = 128, idle_timeout = "60s" }       # per worker and server
+# tls = { ca = "internal-ca.pem", server_name = "app.internal" }    # servers over TLS
 # proxy_protocol = "v2"         # or "v1"; the servers must expect it
 max_connections = 200           # exchanges under way at a time, over all servers
 queue = { size = 128, timeout = "5s" }                      # who waits when there are as many
@@ -80,6 +81,16 @@ pub(super) const KEYS: &[Key] = keys! {
     "proxy_protocol": "word" = "(none)",
         "every connection tells first whom it is for, `v1` or `v2`, and serves one request; \
          health checks tell that they are checks";
+    "tls": "table" = "(none; with https:// it is {})",
+        "how servers over TLS are known for who they say they are, and what they are shown";
+    "tls.ca": "path" = "(those the system trusts)",
+        "a PEM file of the authorities that issue the servers' certificates";
+    "tls.server_name": "name" = "(the host of each server)",
+        "whose certificates they show, and what they are asked for (SNI)";
+    "tls.client_certificate": "table" = "(none)", "what servers are shown that ask who we are";
+    "tls.client_certificate.cert": "path", "a PEM file: the certificate, then its issuers";
+    "tls.client_certificate.key": "path", "a PEM file with its key";
+    "tls.verify": "boolean" = "true", "false: any server is believed, and a warning says so";
     "max_connections": "number" = "(none)",
         "how many exchanges may be under way at a time, over all servers and workers";
     "queue": "table" = "(as below)", "who waits while there are as many as may be";
@@ -98,7 +109,8 @@ pub(super) const KEYS: &[Key] = keys! {
     "health_check": "table" = "(none)", "asks each server how it is, in the background";
     "health_check.path": "path" = "(none)", "what is asked for";
     "health_check.tcp": "boolean" = "false", "only connects, instead of asking for a `path`";
-    "health_check.port": "number" = "(none)", "another port than that of the server";
+    "health_check.port": "number" = "(none)",
+        "another port than that of the server; it is asked in the clear";
     "health_check.headers": "table of strings" = "{}", "fields that are sent; `Host` may be one";
     "health_check.status": "list of statuses" = r#"["2xx", "3xx"]"#, "which answers are healthy";
     "health_check.body": "string" = "(none)",

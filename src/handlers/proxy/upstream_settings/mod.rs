@@ -8,6 +8,7 @@ mod servers;
 mod sticky;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use self::check::Check;
 use self::health::{WrittenBreaker, WrittenHealthCheck, WrittenOutliers};
 use self::servers::WrittenServer;
 use self::sticky::WrittenSticky;
+use self::tls::{TlsSettings, WrittenTls};
 use super::announce::Announce;
 use super::balance::Algorithm;
 use super::balance::sticky::Sticky;
@@ -68,6 +70,8 @@ struct Written {
     keep_alive: WrittenKeepAlive,
     #[serde(default)]
     proxy_protocol: Option<Announce>,
+    #[serde(default)]
+    tls: Option<Spanned<WrittenTls>>,
     /// None: who knows what the servers bear says so.
     #[serde(default)]
     max_connections: Option<Spanned<u32>>,
@@ -175,6 +179,7 @@ struct UpstreamSettings {
     timeouts: Timeouts,
     keep_alive: KeepAlive,
     announce: Option<Announce>,
+    tls: Option<TlsSettings>,
     max_connections: u32,
     waiting: Waiting,
     health_check: Option<Arc<HealthCheck>>,
@@ -193,8 +198,10 @@ fn parse(
     let written: Written = cx.settings(section)?;
     let before = cx.problems.len();
     let mut check = Check { section, cx };
+    let scheme = check.scheme(&written.servers, written.tls.is_some());
     let settings = UpstreamSettings {
-        servers: check.servers(&written.servers),
+        servers: check.servers(&written.servers, scheme),
+        tls: check.tls(scheme, written.tls.as_ref(), &written.servers),
         algorithm: Arc::new(check.algorithm(written.balance, written.hash.as_ref())),
         sticky: written
             .sticky_cookie
@@ -296,8 +303,10 @@ impl Settings<Arc<Upstream>> for UpstreamSettings {
             waiting: self.waiting,
         };
         let name = Arc::clone(&cx.name);
+        let tls = self.tls.as_ref();
         let manner = Manner {
             announce: self.announce,
+            tls: tls.map(|tls| tls.build(cx)).transpose()?,
         };
         let upstream = Upstream::new(
             &name,

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::Check;
 use crate::build::{Problem, Span};
-use crate::handlers::address::Address;
+use crate::handlers::address::{Address, Scheme};
 use crate::handlers::proxy::endpoint::Terms;
 use crate::handlers::proxy::upstream::Server;
 
@@ -21,6 +21,8 @@ const WEIGHT_MAX: u16 = 1_000;
 /// An address, or a table with an address and what holds for it alone.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct WrittenServer {
+    /// The scheme, if one is written.
+    pub(super) scheme: Option<Scheme>,
     pub(super) address: Address,
     pub(super) weight: Option<Spanned<u16>>,
     pub(super) backup: bool,
@@ -32,6 +34,7 @@ impl Check<'_, '_, '_> {
     pub(super) fn servers(
         &mut self,
         servers: &Spanned<Vec<Spanned<WrittenServer>>>,
+        scheme: Scheme,
     ) -> Vec<Server> {
         let all = servers.get_ref();
         if all.is_empty() {
@@ -62,12 +65,35 @@ impl Check<'_, '_, '_> {
                 self.cx.problems.push(problem);
                 continue;
             }
-            known.push((self.server(server.get_ref()), span));
+            known.push((self.server(server.get_ref(), scheme), span));
         }
         known.into_iter().map(|(server, _)| server).collect()
     }
 
-    fn server(&mut self, written: &WrittenServer) -> Server {
+    /// Whether the servers are spoken to over TLS: if one of them says so, all are.
+    pub(super) fn scheme(
+        &mut self,
+        servers: &Spanned<Vec<Spanned<WrittenServer>>>,
+        tls: bool,
+    ) -> Scheme {
+        let of = |scheme| {
+            let mut all = servers.get_ref().iter();
+            all.find(|server| server.get_ref().scheme == Some(scheme))
+        };
+        let encrypted = tls || of(Scheme::Https).is_some();
+        if let Some(clear) = of(Scheme::Http).filter(|_| encrypted) {
+            let hint = "all servers of an upstream are https:// or none is; write two upstreams \
+                        and a `split`";
+            self.refuse(clear, "a server in the clear among others over TLS", hint);
+        }
+        if encrypted {
+            Scheme::Https
+        } else {
+            Scheme::Http
+        }
+    }
+
+    fn server(&mut self, written: &WrittenServer, scheme: Scheme) -> Server {
         let weight = written.weight.as_ref().map_or(1, |weight| {
             if !(1..=WEIGHT_MAX).contains(weight.get_ref()) {
                 let message = format!("a weight is a number from 1 to {WEIGHT_MAX}");
@@ -79,7 +105,7 @@ impl Check<'_, '_, '_> {
         Server {
             address: written.address.clone(),
             name: written.address.to_string().into(),
-            authority: written.address.authority().into(),
+            authority: written.address.authority(scheme).into(),
             terms: Terms {
                 weight,
                 backup: written.backup,
@@ -90,12 +116,33 @@ impl Check<'_, '_, '_> {
     }
 }
 
+struct WithScheme(Option<Scheme>, Address);
+
+impl<'de> Deserialize<'de> for WithScheme {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = WithScheme;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address such as \"127.0.0.1:9000\"")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<WithScheme, E> {
+                let (scheme, address) = Address::parse_with_scheme(text).map_err(E::custom)?;
+                Ok(WithScheme(scheme, address))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
 impl<'de> Deserialize<'de> for WrittenServer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Table {
-            address: Address,
+            address: WithScheme,
             #[serde(default)]
             weight: Option<Spanned<u16>>,
             #[serde(default)]
@@ -114,8 +161,10 @@ impl<'de> Deserialize<'de> for WrittenServer {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<WrittenServer, E> {
+                let (scheme, address) = Address::parse_with_scheme(text).map_err(E::custom)?;
                 Ok(WrittenServer {
-                    address: Address::parse(text).map_err(E::custom)?,
+                    scheme,
+                    address,
                     weight: None,
                     backup: false,
                     max_connections: None,
@@ -125,8 +174,10 @@ impl<'de> Deserialize<'de> for WrittenServer {
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<WrittenServer, A::Error> {
                 let table = Table::deserialize(MapAccessDeserializer::new(map))?;
+                let WithScheme(scheme, address) = table.address;
                 Ok(WrittenServer {
-                    address: table.address,
+                    scheme,
+                    address,
                     weight: table.weight,
                     backup: table.backup,
                     max_connections: table.max_connections,

@@ -35,10 +35,10 @@ fn settings_are_read_and_every_mistake_is_told() {
         ],
     );
     check(
-        "servers = [\"https://a\", \"b\"]\nbalance = \"least_conn\"",
+        "servers = [\"ftp://a\", \"b\"]\nbalance = \"least_conn\"",
         &[
             "`balance` cannot be \"least_conn\"",
-            "`servers`: https:// towards an upstream is not supported yet",
+            "`servers`: `ftp://a` is not a host and a port",
             "`servers`: `b` has no port",
         ],
     );

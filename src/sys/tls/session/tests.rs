@@ -14,6 +14,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use super::*;
 use crate::sys::tls::{
     self, Certificate, ClientConfig, Connecting, Resumption, ServerConfig, ServerName, Serving,
+    Trust,
 };
 
 fn certificate(names: &[&str]) -> Certificate {
@@ -39,7 +40,7 @@ fn serving(certificates: Vec<Certificate>) -> Serving {
 fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     let certificate = certificate(&["a.example"]);
     let connecting = Connecting {
-        authorities: certificate.certified.cert.clone(),
+        trust: Trust::Authorities(certificate.certified.cert.clone()),
         identity: None,
         protocols: vec![Alpn::Http1],
     };
