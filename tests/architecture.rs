@@ -50,6 +50,7 @@ const HOMES: &[(&str, &[&str])] = &[
     (
         "quick_cache",
         &[
+            "middleware/cache/shelf.rs",
             "middleware/cache/store.rs",
             "middleware/compression/results.rs",
         ],

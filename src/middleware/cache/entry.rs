@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use crate::clock;
 use crate::exchange::{Body, Response};
 use crate::http::cache::freshness::{current_age, initial_age, lifetime};
@@ -17,6 +15,7 @@ use crate::http::conditional::{self, Validators, Verdict};
 use crate::http::etag::ETag;
 use crate::http::{HeaderName, Headers, RequestHead, StatusCode, date, name};
 
+use super::content::Content;
 use super::ranges;
 
 /// What an entry costs beside its bytes: the structures around them, and the allocator's. Rounded
@@ -51,7 +50,7 @@ pub(super) struct Head {
 #[derive(Debug)]
 pub(super) struct Stored {
     pub(super) head: Arc<Head>,
-    pub(super) content: Bytes,
+    pub(super) content: Content,
 }
 
 /// What a response answers.
@@ -196,7 +195,7 @@ impl Head {
 
     /// Answers a GET or HEAD: the client's conditions first (RFC 9111 §4.3.2). The content is
     /// `body`, of which a part is sent if the request asks for one and `content` has it whole.
-    fn respond(&self, request: &RequestHead, body: Body, content: Option<&Bytes>) -> Response {
+    fn respond(&self, request: &RequestHead, body: Body, content: Option<&Content>) -> Response {
         if self.status == StatusCode::OK {
             let now = clock::unix_now().as_secs();
             let (method, headers) = (&request.method, &request.headers);
@@ -250,8 +249,8 @@ impl Head {
 impl Stored {
     /// Answers with what is here.
     pub(super) fn answer(&self, request: &RequestHead) -> Response {
-        let body = Body::from(self.content.clone());
-        self.head.respond(request, body, Some(&self.content))
+        self.head
+            .respond(request, self.content.body(), Some(&self.content))
     }
 
     /// The same content under the fields of a 304.
@@ -261,16 +260,17 @@ impl Stored {
             content: self.content.clone(),
         }
     }
+}
 
-    /// How many bytes it takes, more or less.
+impl Head {
+    /// How many bytes it takes in memory, more or less.
     pub(super) fn weight(&self) -> u64 {
-        let head = &self.head;
-        let fields = head.headers.iter();
+        let fields = self.headers.iter();
         let fields: usize = fields
             .map(|(name, value)| name.len() + value.len() + 24)
             .sum();
-        let tags: usize = head.tags.iter().map(|tag| tag.len() + 16).sum();
-        let bytes = self.content.len() + fields + tags + head.selected.len() + head.route.len();
+        let tags: usize = self.tags.iter().map(|tag| tag.len() + 16).sum();
+        let bytes = fields + tags + self.selected.len() + self.route.len();
         OVERHEAD.saturating_add(bytes as u64)
     }
 }

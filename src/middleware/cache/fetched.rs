@@ -9,7 +9,7 @@ use super::entry::{Head, Origin, Stored};
 use super::filler::Filler;
 use super::numbers::Answered;
 use super::passage::TAKEN;
-use super::pump::pump;
+use super::pump::Pumped;
 use crate::clock;
 use crate::exchange::{Body, Exchange, Response};
 use crate::http::cache::validation::confirms;
@@ -95,6 +95,11 @@ impl Fetched<'_> {
     fn keep(&mut self, x: &Exchange<'_>, filler: Filler, head: Head, response: &mut Response) {
         let (cache, worker) = (self.cache, x.locals.worker);
         cache.store.fit(x.generation, cache.size);
+        let on_disk = cache.disk.as_ref().map(|tier| {
+            tier.shelf.fit(x.generation, tier.size);
+            tier.entry_max()
+        });
+        let streams = cache.entry_max.max(on_disk.unwrap_or_default());
         let fits = |length: u64| length <= cache.entry_max;
         let ttl = head.ttl();
         let is_ours = self.conditions_are_ours && is_conditional(x.request);
@@ -106,17 +111,20 @@ impl Fetched<'_> {
                 };
                 response.body = Body::from(content.clone());
                 let head = Arc::new(head);
-                let stored = Stored { head, content };
+                let stored = Stored {
+                    head,
+                    content: content.into(),
+                };
                 if is_ours {
                     *response = stored.answer(x.request);
                 }
                 cache.numbers.changed(worker, filler.keep(stored));
             }
-            Body::Stream(body) if body.length().is_none_or(fits) => {
+            Body::Stream(body) if body.length().is_none_or(|length| length <= streams) => {
                 let head = Arc::new(head);
                 let watch = filler.fill().watch();
                 filler.fill().coming(&head, body.length());
-                if let Some(reader) = watch.read() {
+                if let Some(reader) = watch.read(&x.locals.blocking) {
                     response.body = Body::Stream(Box::new(reader));
                 }
                 if is_ours {
@@ -124,7 +132,14 @@ impl Fetched<'_> {
                     *response = head.respond_with(x.request, body);
                 }
                 let cache = Arc::clone(cache);
-                tokio::task::spawn_local(pump(cache, worker, filler, head, body));
+                let pumped = Pumped {
+                    cache,
+                    worker,
+                    filler,
+                    head,
+                    blocking: x.locals.blocking.clone(),
+                };
+                tokio::task::spawn_local(pumped.pump(body));
             }
             body => {
                 response.body = body;

@@ -12,14 +12,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 
 use super::entry::Head;
-use crate::exchange::{BodyError, BodyStream, Why};
+use crate::exchange::{BlockingPool, BodyError, BodyStream, FileSlice, Why};
+use crate::middleware::file_stream::FileStream;
 
 /// What may wait for the slowest reader of a response that turned out too large to be kept.
 /// Enough for a socket's buffer of the next one.
@@ -50,6 +52,8 @@ struct State {
     pieces: VecDeque<Bytes>,
     /// Pieces that all have read and that are not here any more.
     gone: usize,
+    /// Where pieces are that are not here any more, if they are kept.
+    spilled: Option<Spilled>,
     /// The bytes that are here, held against the store's bound.
     charge: Charge,
     end: Option<Result<(), Why>>,
@@ -60,6 +64,12 @@ struct State {
     readers: BTreeMap<u64, Reader>,
     next_reader: u64,
     pump: Option<Waker>,
+}
+
+/// What is in a file.
+struct Spilled {
+    file: Arc<File>,
+    bytes: u64,
 }
 
 #[derive(Default)]
@@ -78,6 +88,7 @@ impl Fill {
             length: None,
             pieces: VecDeque::new(),
             gone: 0,
+            spilled: None,
             charge,
             end: None,
             whole: true,
@@ -137,6 +148,43 @@ impl Fill {
             state.forget();
         });
         whole
+    }
+
+    /// What comes next is written to this file, and so is what is here, which this gives; `None`
+    /// if not all of it is here.
+    pub(super) fn spill(&self, file: &Arc<File>) -> Option<Vec<Bytes>> {
+        let mut state = self.state();
+        if !state.whole || state.gone > 0 {
+            return None;
+        }
+        state.spilled = Some(Spilled {
+            file: Arc::clone(file),
+            bytes: 0,
+        });
+        Some(state.pieces.iter().cloned().collect())
+    }
+
+    /// So many more pieces are in the file: who reads them, reads them there.
+    pub(super) fn written(&self, pieces: usize) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let Some(spilled) = &mut state.spilled else {
+            return;
+        };
+        for piece in state.pieces.drain(..pieces.min(state.pieces.len())) {
+            let length = piece.len() as u64;
+            spilled.bytes = spilled.bytes.saturating_add(length);
+            state.charge.take(length);
+            state.gone = state.gone.saturating_add(1);
+        }
+    }
+
+    /// It cannot be written on: it will not be kept. Who reads it, goes on.
+    pub(super) fn spoil(&self) {
+        self.change(|state| {
+            state.whole = false;
+            state.forget();
+        });
     }
 
     /// It has come to its end; all of it, if it is to be kept.
@@ -273,28 +321,46 @@ impl Watch {
     }
 
     /// Reads the content from its start; `None` if that is not here any more.
-    pub(super) fn read(self) -> Option<FillReader> {
+    pub(super) fn read(self, blocking: &BlockingPool) -> Option<FillReader> {
         let mut state = self.fill.state();
-        if state.gone > 0 {
+        let is_in_file = state.whole && state.spilled.is_some();
+        if state.gone > 0 && !is_in_file {
             return None;
         }
         state.readers.get_mut(&self.id)?.reads = true;
         let left = state.length;
         drop(state);
-        Some(FillReader { watch: self, left })
+        Some(FillReader {
+            watch: self,
+            left,
+            read: 0,
+            file: None,
+            blocking: blocking.clone(),
+        })
     }
 
-    fn poll_piece(&self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    /// What comes behind the bytes that were read.
+    fn poll_next(&self, read: u64, cx: &Context<'_>) -> Poll<Next> {
         let mut guard = self.fill.state();
         let state = &mut *guard;
         let Some(reader) = state.readers.get_mut(&self.id) else {
-            return Poll::Ready(None);
+            return Poll::Ready(Next::End(None));
         };
+        if let Some(spilled) = &state.spilled
+            && reader.next < state.gone
+        {
+            reader.next = state.gone;
+            return Poll::Ready(Next::InFile(FileSlice {
+                file: Arc::clone(&spilled.file),
+                offset: read,
+                length: spilled.bytes.saturating_sub(read),
+            }));
+        }
         let at = reader.next.saturating_sub(state.gone);
         let Some(piece) = state.pieces.get(at).cloned() else {
             return match state.end {
-                Some(Ok(())) => Poll::Ready(None),
-                Some(Err(why)) => Poll::Ready(Some(Err(BodyError(why)))),
+                Some(Ok(())) => Poll::Ready(Next::End(None)),
+                Some(Err(why)) => Poll::Ready(Next::End(Some(why))),
                 None => {
                     reader.waker = Some(cx.waker().clone());
                     Poll::Pending
@@ -308,8 +374,17 @@ impl Watch {
         if let Some(pump) = pump {
             pump.wake();
         }
-        Poll::Ready(Some(Ok(piece)))
+        Poll::Ready(Next::Piece(piece))
     }
+}
+
+/// What a reader reads next.
+enum Next {
+    Piece(Bytes),
+    /// It is not here any more, but in a file.
+    InFile(FileSlice),
+    /// Nothing; and why, if that is not the end.
+    End(Option<Why>),
 }
 
 impl Drop for Watch {
@@ -331,13 +406,41 @@ pub(super) struct FillReader {
     watch: Watch,
     /// How much is still to come, if that was told.
     left: Option<u64>,
+    /// How much was read.
+    read: u64,
+    /// What it reads from the file.
+    file: Option<FileStream>,
+    blocking: BlockingPool,
+}
+
+impl FillReader {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        loop {
+            if let Some(file) = &mut self.file {
+                match ready!(file.poll_chunk(cx)) {
+                    None => self.file = None,
+                    piece => return Poll::Ready(piece),
+                }
+            }
+            let next = match ready!(self.watch.poll_next(self.read, cx)) {
+                Next::Piece(piece) => Some(Ok(piece)),
+                Next::End(why) => why.map(|why| Err(BodyError(why))),
+                Next::InFile(slice) => {
+                    self.file = Some(FileStream::new(slice, self.blocking.clone()));
+                    continue;
+                }
+            };
+            return Poll::Ready(next);
+        }
+    }
 }
 
 impl BodyStream for FillReader {
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        let polled = self.watch.poll_piece(cx);
+        let polled = self.poll_piece(cx);
         if let Poll::Ready(Some(Ok(piece))) = &polled {
             let length = piece.len() as u64;
+            self.read = self.read.saturating_add(length);
             self.left = self.left.map(|left| left.saturating_sub(length));
         }
         polled

@@ -1,4 +1,5 @@
-//! `cache`: a shared cache of responses in memory (RFC 9111), one fetch for many who ask.
+//! `cache`: a shared cache of responses (RFC 9111), one fetch for many who ask. They are kept in
+//! memory, and large ones on disk.
 //!
 //! ```text
 //!  on_request ── fresh ─────────────▶ answer
@@ -14,6 +15,7 @@
 //! What is allowed is decided in `http::cache`; here it is done. The store is shared by all
 //! workers, and so is what is being fetched: a fetch of one worker serves the waiters of all.
 
+mod content;
 mod entry;
 mod fetched;
 mod fill;
@@ -25,6 +27,8 @@ mod pump;
 mod purge;
 mod ranges;
 mod settings;
+mod shelf;
+mod sink;
 mod store;
 
 use std::sync::Arc;
@@ -35,6 +39,7 @@ use self::fill::{Fill, Stage, Watch};
 use self::numbers::{Answered, Numbers};
 use self::passage::{Passage, Passed};
 use self::purge::Purge;
+use self::sink::Tier;
 use self::store::{Begun, Found, Store};
 use crate::clock;
 use crate::exchange::{Body, Exchange, Flow, Middleware, Response, Resume};
@@ -64,6 +69,8 @@ pub(super) struct Cache {
     size: u64,
     /// Bytes that one response may have.
     entry_max: u64,
+    /// Where large responses are kept, if not in memory.
+    disk: Option<Tier>,
     policy: Policy,
     grace: Grace,
     /// Whether clients may ask for more or less than what is stored.
@@ -236,7 +243,7 @@ impl Cache {
     ) -> Flow {
         match stage {
             Some(Stage::Coming(head)) if head.fits(x.request, x.route) => {
-                let Some(reader) = watch.read() else {
+                let Some(reader) = watch.read(&x.locals.blocking) else {
                     return self.enter(x, ROUNDS);
                 };
                 let body = Body::Stream(Box::new(reader));

@@ -205,7 +205,7 @@ impl Cache {
         if response.status != stored.head.status {
             return;
         }
-        let (headers, size) = (&response.headers, stored.content.len() as u64);
+        let (headers, size) = (&response.headers, stored.content.length());
         if head_agrees(headers, response.head_length, &stored.head.headers, size) {
             let fresh = stored.freshened(headers, requested, self.policy);
             let filler = self.store.alone(url);

@@ -2,8 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use bytes::Bytes;
-
+use super::content::Content;
 use crate::exchange::{Body, Part, Response};
 use crate::http::conditional::Validators;
 use crate::http::range::{self, Boundary, ByteRange, Selection};
@@ -13,11 +12,11 @@ use crate::http::{Headers, RequestHead, StatusCode, name};
 pub(super) fn part(
     request: &RequestHead,
     validators: &Validators<'_>,
-    content: &Bytes,
+    content: &Content,
     headers: &Headers,
     now: u64,
 ) -> Option<Response> {
-    let complete = content.len() as u64;
+    let complete = content.length();
     let (method, fields) = (&request.method, &request.headers);
     Some(
         match range::select(method, fields, validators, complete, now) {
@@ -27,7 +26,10 @@ pub(super) fn part(
                 response.headers = headers.clone();
                 let content_range = range.content_range(complete);
                 response.headers.set(&name::CONTENT_RANGE, content_range);
-                response.body = Body::from(slice(content, range));
+                response.body = match content.part(range) {
+                    Part::Bytes(bytes) => Body::from(bytes),
+                    Part::File(slice) => Body::File(slice),
+                };
                 response
             }
             Selection::Multi(ranges) => multi(&ranges, content, headers),
@@ -41,18 +43,18 @@ pub(super) fn part(
     )
 }
 
-fn multi(ranges: &[ByteRange], content: &Bytes, headers: &Headers) -> Response {
+fn multi(ranges: &[ByteRange], content: &Content, headers: &Headers) -> Response {
     // Keyed with what no client knows, so that no content can hold it on purpose.
     let random = RandomState::new();
     let number = u128::from(random.hash_one(0)) << 64 | u128::from(random.hash_one(1));
     let boundary = Boundary::new(number);
-    let complete = content.len() as u64;
+    let complete = content.length();
     let content_type = headers.get(&name::CONTENT_TYPE).unwrap_or_default();
     let mut parts = Vec::with_capacity(2 * ranges.len() + 1);
     for &range in ranges {
         let head = boundary.part_head(content_type, range, complete);
         parts.push(Part::Bytes(head.into()));
-        parts.push(Part::Bytes(slice(content, range)));
+        parts.push(content.part(range));
     }
     parts.push(Part::Bytes(boundary.end().into()));
     let mut response = Response::new(StatusCode::PARTIAL_CONTENT);
@@ -62,14 +64,4 @@ fn multi(ranges: &[ByteRange], content: &Bytes, headers: &Headers) -> Response {
         .set(&name::CONTENT_TYPE, boundary.content_type());
     response.body = Body::Parts(parts);
     response
-}
-
-/// A range lies within the content it was selected of.
-fn slice(content: &Bytes, range: ByteRange) -> Bytes {
-    let at = |offset| {
-        usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(content.len())
-    };
-    content.slice(at(range.start)..at(range.end))
 }

@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
-use super::entry::Stored;
+use super::content::Content;
+use super::entry::{Head, Stored};
 use super::fill::{Charge, Fill, Stage};
 use super::filler::Filler;
+use super::shelf::OnDisk;
 use crate::http::RequestHead;
 
 /// Responses to one URL that differ by what the request said: more than a site has languages, and
@@ -52,9 +54,16 @@ pub(super) struct Store {
 #[derive(Debug, Default)]
 struct Kept {
     /// The newest first.
-    variants: Vec<Arc<Stored>>,
+    variants: Vec<Variant>,
     /// Nothing is kept of it until then.
     refused_until: Option<Instant>,
+}
+
+/// A response as it is kept. One on disk may have had to make way.
+#[derive(Debug, Clone)]
+enum Variant {
+    Memory(Arc<Stored>),
+    Disk(Arc<Head>, Arc<OnDisk>),
 }
 
 /// What the store says to a request.
@@ -125,8 +134,8 @@ impl Store {
             return Found::Nothing;
         };
         let mut variants = kept.variants.iter();
-        if let Some(stored) = variants.find(|stored| stored.head.fits(request, route)) {
-            return Found::Stored(Arc::clone(stored));
+        if let Some(variant) = variants.find(|variant| variant.head().fits(request, route)) {
+            return variant.open().map_or(Found::Nothing, Found::Stored);
         }
         match kept.refused_until {
             Some(until) if now < until => Found::Refused,
@@ -163,13 +172,11 @@ impl Store {
         if fill.is_doomed() {
             return 0;
         }
-        let mut variants = vec![Arc::new(stored)];
+        let new = Arc::clone(&stored.head);
+        let mut variants = vec![Variant::new(stored)];
         if let Some(kept) = self.kept.peek(url) {
-            let new = variants.first().map(Arc::clone);
-            let others = kept.variants.iter().filter(|other| {
-                new.as_ref()
-                    .is_some_and(|new| !new.head.replaces(&other.head))
-            });
+            let others = kept.variants.iter();
+            let others = others.filter(|other| !new.replaces(other.head()));
             variants.extend(others.take(VARIANTS_MAX - 1).cloned());
         }
         let kept = Kept {
@@ -230,7 +237,7 @@ impl Store {
         });
         self.drop_where(|_, kept| {
             let mut variants = kept.variants.iter();
-            variants.any(|stored| tags.iter().any(|tag| stored.head.has_tag(tag)))
+            variants.any(|variant| tags.iter().any(|tag| variant.head().has_tag(tag)))
         })
     }
 
@@ -297,12 +304,49 @@ impl Store {
     }
 }
 
+impl Variant {
+    fn new(stored: Stored) -> Self {
+        match stored.content {
+            Content::File(_, on_disk) => Self::Disk(stored.head, on_disk),
+            Content::Memory(_) => Self::Memory(Arc::new(stored)),
+        }
+    }
+
+    fn head(&self) -> &Head {
+        match self {
+            Self::Memory(stored) => &stored.head,
+            Self::Disk(head, _) => head,
+        }
+    }
+
+    /// The response, whole; `None` if its content had to make way.
+    fn open(&self) -> Option<Arc<Stored>> {
+        match self {
+            Self::Memory(stored) => Some(Arc::clone(stored)),
+            Self::Disk(head, on_disk) => {
+                let content = Content::File(on_disk.open()?, Arc::clone(on_disk));
+                let head = Arc::clone(head);
+                Some(Arc::new(Stored { head, content }))
+            }
+        }
+    }
+
+    /// How many bytes it takes in memory, more or less.
+    fn weight(&self) -> u64 {
+        let content = match self {
+            Self::Memory(stored) => stored.content.length(),
+            Self::Disk(..) => 0,
+        };
+        self.head().weight().saturating_add(content)
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Weigh;
 
 impl Weighter<Url, Arc<Kept>> for Weigh {
     fn weight(&self, url: &Url, kept: &Arc<Kept>) -> u64 {
-        let variants = kept.variants.iter().map(|stored| stored.weight());
+        let variants = kept.variants.iter().map(Variant::weight);
         URL_OVERHEAD
             .saturating_add(url.len() as u64)
             .saturating_add(variants.sum())

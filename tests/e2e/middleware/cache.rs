@@ -14,6 +14,7 @@
 //! passes by `Age`: what comes old need not be waited for.
 
 mod coalescing;
+mod disk;
 mod script;
 mod upkeep;
 

@@ -1,12 +1,13 @@
 //! Responses that are coming: who waits, who reads, what memory is held.
 
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
 use super::stored;
-use crate::exchange::{BodyStream, Why};
+use crate::exchange::{BlockingPool, BodyStream, Why};
 use crate::middleware::cache::fill::{Fill, FillReader, Stage};
 use crate::middleware::cache::filler::Filler;
 use crate::middleware::cache::store::{Begun, Store};
@@ -21,8 +22,13 @@ fn filler() -> (Arc<Store>, Filler) {
     (store, filler)
 }
 
+/// Nobody waits for it here.
+fn pool() -> BlockingPool {
+    BlockingPool::new(1).0
+}
+
 fn reader(fill: &Arc<Fill>) -> FillReader {
-    fill.watch().read().expect("it is all there")
+    fill.watch().read(&pool()).expect("it is all there")
 }
 
 /// What comes next: the piece, or a word.
@@ -75,12 +81,12 @@ fn what_cannot_be_kept_waits_for_the_slowest_and_no_longer() {
         assert_eq!(next(&mut fast).len(), piece.len());
     }
     assert_eq!(room(), Poll::Pending, "one has read nothing yet");
-    assert!(fill.watch().read().is_some());
+    assert!(fill.watch().read(&pool()).is_some());
     for _ in 0..2 {
         assert_eq!(next(&mut slow).len(), piece.len());
     }
     assert_eq!(room(), Poll::Ready(true));
-    assert!(fill.watch().read().is_none(), "its start is gone");
+    assert!(fill.watch().read(&pool()).is_none(), "its start is gone");
     drop((fast, slow));
     assert_eq!(room(), Poll::Ready(false), "nobody wants the rest");
     assert_eq!(fill.end(Ok(())), None, "it is not whole any more");
@@ -130,4 +136,47 @@ fn what_was_decided_stays() {
     let cx = Context::from_waker(Waker::noop());
     let stage = fill.watch().poll_stage(&cx);
     assert!(matches!(stage, Poll::Ready(Stage::Refused)), "{stage:?}");
+}
+
+#[test]
+fn what_is_on_disk_is_read_there_by_who_comes_late_or_is_slow() {
+    let mut request = crate::exchange::testing::TestRequest::get("/");
+    request.run(async |x| {
+        let blocking = &x.locals.blocking;
+        let (_store, filler) = filler();
+        let fill = filler.fill();
+        let mut slow = fill.watch().read(blocking).unwrap();
+        assert!(fill.push("one ".into(), |_, _| true));
+        let on_disk = Arc::new(tempfile::tempfile().unwrap());
+        assert_eq!(fill.spill(&on_disk), Some(vec!["one ".into()]));
+        assert!(fill.push("two ".into(), |_, _| true));
+        on_disk.write_all_at(b"one two ", 0).unwrap();
+        fill.written(2);
+        let mut late = fill.watch().read(blocking).unwrap();
+        assert!(fill.push("three".into(), |_, _| true));
+        assert_eq!(fill.end(Ok(())), Some(vec!["three".into()]));
+        for reader in [&mut slow, &mut late] {
+            let mut read = Vec::new();
+            while let Some(piece) = (reader as &mut dyn BodyStream).chunk().await {
+                read.extend_from_slice(&piece.unwrap());
+            }
+            assert_eq!(read, b"one two three");
+        }
+    });
+}
+
+#[test]
+fn what_cannot_be_written_goes_on_for_who_reads_it() {
+    let (_store, filler) = filler();
+    let fill = filler.fill();
+    let mut early = reader(fill);
+    assert!(fill.push("one".into(), |_, _| true));
+    let on_disk = Arc::new(tempfile::tempfile().unwrap());
+    fill.spill(&on_disk).unwrap();
+    fill.spoil();
+    assert!(!fill.push("two".into(), |_, _| true));
+    assert_eq!([next(&mut early), next(&mut early)], ["one", "two"]);
+    assert!(fill.watch().read(&pool()).is_none(), "its start is gone");
+    assert_eq!(fill.end(Ok(())), None);
+    assert_eq!(next(&mut early), "end");
 }

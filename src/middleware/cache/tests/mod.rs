@@ -34,7 +34,7 @@ fn stored(fields: &str, asked: &str, content: impl Into<bytes::Bytes>) -> Stored
     let head = Head::read(&response, &origin).expect("it may be kept");
     Stored {
         head: Arc::new(head),
-        content: content.into(),
+        content: content.into().into(),
     }
 }
 

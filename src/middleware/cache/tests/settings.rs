@@ -26,5 +26,14 @@ fn mistakes() {
     check("size = 'big'", "size");
     check("purge_from = ['x']", "neither an address nor a network");
     check("stale_if_error = 60", "has no unit");
+    check(
+        "disk = { path = '/tmp', max_size = '3MiB' }",
+        "nothing would be kept on disk",
+    );
+    check(
+        "disk = { path = '/tmp', max_size = '1TiB' }",
+        "too many files could be open",
+    );
+    check("disk = { path = '/tmp' }", "max_size");
     check("ttl = '1s'", "unknown key `ttl`");
 }

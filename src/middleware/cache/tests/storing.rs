@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{request, stored};
 use crate::clock;
 use crate::http::RequestHead;
+use crate::middleware::cache::content::Content;
 use crate::middleware::cache::key;
 use crate::middleware::cache::store::{Begun, Found, Store};
 
@@ -18,7 +19,10 @@ fn store(size: u64) -> Arc<Store> {
 fn found(store: &Store, url: &str, fields: &str) -> String {
     let request = request(fields);
     match store.find(url.as_bytes(), &request.head, "test", clock::now()) {
-        Found::Stored(stored) => String::from_utf8_lossy(&stored.content).into_owned(),
+        Found::Stored(stored) => match &stored.content {
+            Content::Memory(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Content::File(..) => "on disk".into(),
+        },
         Found::Others => "others".into(),
         Found::Refused => "refused".into(),
         Found::Nothing => "nothing".into(),
