@@ -84,8 +84,9 @@ fn parse(
     let upload = pace(&written.upload, &written.upload_burst);
     if cx.problems.len() == before && download.is_none() && upload.is_none() {
         let message = "neither `download` nor `upload` is limited";
-        let hint = "write one of them like \"1MiB/s\"";
-        cx.refuse(section, 0..0, message, hint);
+        let problem = Problem::error("E0004", section.span(), message);
+        cx.problems
+            .push(problem.hint("write one of them like \"1MiB/s\""));
     }
     let missing = written.missing.as_ref();
     if let Some(written_missing) = missing

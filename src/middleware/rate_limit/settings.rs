@@ -71,8 +71,8 @@ enforce = true            # false: only count and log what would be refused
             "a Redis or Valkey server that keeps the buckets for all daemons that name it: \
              `redis://USER:PASSWORD@HOST:PORT/DATABASE`, \
              `redis+unix:///PATH?db=DATABASE&user=USER&pass=PASSWORD`";
-        "store_timeout": "duration" = r#""50ms""#, "how long a request waits for the store";
-        "on_error": "\"allow\", \"deny\" or \"local\"" = r#""local""#,
+        "store_timeout": "duration" = "(50ms)", "how long a request waits for the store";
+        "on_error": "\"allow\", \"deny\" or \"local\"" = "(local)",
             "what becomes of a request when the store does not answer: it passes, it is answered \
              with 503, or the buckets of this process decide";
         "enforce": "true or false" = "true", "false: count and log only, and refuse nothing";
