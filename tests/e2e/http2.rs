@@ -1,5 +1,11 @@
 //! HTTP/2 from request to response: content both ways, upstreams, windows, goodbyes.
 
+mod clients;
+mod ending;
+mod floods;
+mod priorities;
+mod proxied;
+
 use crate::support::daemon::Daemon;
 use crate::support::h2::{Client, PREFACE};
 use crate::support::upstream::Upstream;
@@ -8,10 +14,16 @@ use crate::support::upstream::Upstream;
 fn daemon(limits: &str, upstream: &str) -> Daemon {
     Daemon::setup()
         .file("site/large", vec![b'x'; 1 << 20])
-        .config(&format!(
-            r#"
+        .config(&config(limits, upstream, ""))
+        .start()
+}
+
+fn config(limits: &str, upstream: &str, server: &str) -> String {
+    format!(
+        r#"
 [server]
 workers = 1
+{server}
 limits = {{ {limits} }}
 
 [[listener]]
@@ -37,8 +49,7 @@ proxy = {{ upstream = "backend" }}
 path = "/large"
 static = {{ root = "site" }}
 "#
-        ))
-        .start()
+    )
 }
 
 /// Nobody is there.

@@ -17,6 +17,7 @@ use super::write::{self, Sent};
 use crate::clock;
 use crate::exchange::client::{client_ip, is_within};
 use crate::exchange::{BodyStream, Exchange, Outcome, Response};
+use crate::http::h1::state::DRAINED_MAX;
 use crate::http::target::Form;
 use crate::http::{Method, RequestHead, StatusCode, name};
 use crate::server::behind;
@@ -25,6 +26,9 @@ use crate::server::h1::ALLOWED;
 use crate::server::h1_head::{Refusal, replace_if_body_failed};
 use crate::server::snapshot::Snapshot;
 use crate::server::worker::Phase;
+
+/// How long content that nobody wanted may still come.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// A request that has come.
 #[derive(Debug)]
@@ -75,9 +79,10 @@ pub(super) async fn serve(head: &mut RequestHead, asked: Asked) {
     x.inform = Some(&*respond);
     let mut answer = answer(&session, &mut x, &snapshot, &respond, refusal).await;
     behind::start(&mut x, answer.route, &connection.worker, &snapshot);
-    if let Some(mut unread) = x.body.take() {
+    let unread = x.body.take().map(|mut unread| {
         unread.discard_received();
-    }
+        unread
+    });
     replace_if_body_failed(&mut answer.response, progress.as_deref());
     x.why = answer.response.why.or(x.why);
     let status = answer.response.status;
@@ -93,8 +98,38 @@ pub(super) async fn serve(head: &mut RequestHead, asked: Asked) {
     if sent.why.is_none() {
         session.wire.watch.borrow_mut().answered();
     }
-    let received = progress.map_or(0, |progress| progress.received.get());
+    let received = progress.as_ref();
+    let received = received.map_or(0, |progress| progress.received.get());
     finish(&answer, &mut x, sent, status, received);
+    if let (Some(unread), Some(progress)) = (unread, progress)
+        && sent.why.is_none()
+        && !progress.complete.get()
+        && progress.failed.get().is_none()
+    {
+        drain(&session, unread).await;
+    }
+}
+
+/// Reads what is left of content nobody wanted, for a while. The end of a stream whose content is
+/// still on its way is a reset (RFC 9113 §8.1), and there are clients that then forget the answer
+/// they have read.
+async fn drain(session: &Session, mut unread: Box<dyn BodyStream>) {
+    if unread.length().is_some_and(|left| left > DRAINED_MAX) {
+        return;
+    }
+    let draining = async {
+        let mut drained = 0;
+        while drained <= DRAINED_MAX
+            && let Some(Ok(piece)) = unread.chunk().await
+        {
+            drained += piece.len() as u64;
+        }
+    };
+    let deadline = session.connection.worker.locals.deadlines.register();
+    deadline.set(DRAIN);
+    if deadline.limit(draining).await.is_err() {
+        debug!(peer = %session.connection.info.peer, "reset a stream with unread content");
+    }
 }
 
 async fn answer<'t>(

@@ -24,6 +24,8 @@ pub(crate) struct Client {
     answers: BTreeMap<u32, Answer>,
     /// The last stream and the error of each goodbye that was not asked for yet.
     goodbyes: VecDeque<(u32, &'static str)>,
+    /// How much windows have opened, by stream, and was not asked for.
+    opened: BTreeMap<u32, usize>,
     /// Whether what is read is acknowledged with window updates.
     pub(crate) updates: bool,
 }
@@ -75,6 +77,7 @@ impl Client {
             decoder: Decoder::default(),
             answers: BTreeMap::new(),
             goodbyes: VecDeque::new(),
+            opened: BTreeMap::new(),
             updates: true,
         }
     }
@@ -199,6 +202,35 @@ impl Client {
             }
             assert!(self.frame().is_some(), "the end, and no goodbye");
         }
+    }
+
+    /// The goodbyes that have come and were not asked for.
+    pub(crate) fn goodbyes(&self) -> &VecDeque<(u32, &'static str)> {
+        &self.goodbyes
+    }
+
+    /// By how much the window of a stream, or the connection's if that has opened less, has opened
+    /// by the time the daemon has read all that was sent.
+    #[track_caller]
+    pub(crate) fn windows_until_ping(&mut self, stream: u32) -> usize {
+        self.send(&Frame::new(kind::PING, 0, 0, [7; 8]));
+        loop {
+            let frame = self.frame().expect("a frame before the end");
+            match frame.kind {
+                kind::WINDOW_UPDATE => {
+                    let opened = self.opened.entry(frame.stream).or_default();
+                    *opened += frame.number(0) as usize;
+                }
+                kind::PING if frame.has(flag::ACK) => break,
+                _ => {}
+            }
+        }
+        let of = |stream| self.opened.get(&stream).copied().unwrap_or_default();
+        let both = of(0).min(of(stream));
+        for stream in [0, stream] {
+            *self.opened.entry(stream).or_default() -= both;
+        }
+        both
     }
 
     /// Takes a frame in, and answers what must be answered.
