@@ -221,8 +221,9 @@ pub async fn serve(mut connection: Rc<Connection>, tls: Option<Arc<Tls>>) {
     {
         return;
     }
+    // Boxed like what goes before: those that wait for a request have no room for it.
     if let Some(tls) = tls
-        && !tls::agree(&connection, &tls).await
+        && !Box::pin(tls::agree(&connection, &tls)).await
     {
         return;
     }

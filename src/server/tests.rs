@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc::{Sender, channel};
 
+use super::connection::{self, Connection};
 use super::mailbox::{ORDERS_MAX, Order, Publication, Report, Reporter, Socket, WorkerSetup};
 use super::worker;
 use crate::exchange::{
@@ -269,4 +270,17 @@ fn a_panic_when_all_is_said_ends_the_connection_and_is_counted() {
     let counters = worker.end();
     assert_eq!(counters.panics.get(), 1);
     assert_eq!(counters.connections_open.get(), 0);
+}
+
+/// The size of the future that such a function gives.
+fn future_size<A, B, F: Future>(_: impl FnOnce(A, B) -> F) -> usize {
+    size_of::<F>()
+}
+
+/// What an idle connection holds is these two, the runtime's task and registration, and its place
+/// among the deadlines: within a kibibyte. Who needs room for a while boxes what needs it.
+#[test]
+fn a_connection_that_waits_is_small() {
+    assert!(future_size(connection::serve) <= 128);
+    assert!(size_of::<Connection>() <= 288);
 }

@@ -136,3 +136,8 @@ fn a_list_goes_on_over_the_lines_of_its_field() {
     assert!(!headers.has_token(&CONNECTION, "keep"));
     assert!(!headers.contains(&CONTENT_TYPE));
 }
+
+#[test]
+fn to_move_them_is_to_move_a_cache_line() {
+    assert_eq!(size_of::<Headers>(), 64);
+}
