@@ -80,6 +80,31 @@ pub struct Listener {
     pub table: Arc<crate::routing::table::Table>,
     /// Who tells whom its connections are from, if anybody does.
     pub proxy_protocol: Option<Arc<ProxyProtocol>>,
+    /// What is spoken.
+    pub protocols: Protocols,
+}
+
+/// Which versions of HTTP a listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Protocols {
+    /// HTTP/1.1, and 1.0.
+    pub http1: bool,
+    /// HTTP/2.
+    pub http2: bool,
+}
+
+impl Protocols {
+    /// Everything.
+    pub const ALL: Self = Self {
+        http1: true,
+        http2: true,
+    };
+
+    /// Their names in ALPN, the most wanted first.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let http2 = self.http2.then_some("h2");
+        http2.into_iter().chain(self.http1.then_some("http/1.1"))
+    }
 }
 
 /// Whose PROXY headers are believed.

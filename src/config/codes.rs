@@ -139,6 +139,10 @@ codes! {
     "E0310" "encryption that does not go together"
     "Each of the settings of `tls` is right by itself, but together nobody could connect."
 
+    "E0311" "nothing to speak"
+    "`protocols` of a listener says which of HTTP/1.1 and HTTP/2 its clients may speak. With none \
+     of them nobody could be served; left out it is both."
+
     "E0401" "a route without a handler"
     "A route must have exactly one key that says what answers: a static folder, a proxy, a \
      redirect and so on."

@@ -197,6 +197,7 @@ impl Compiler<'_, '_> {
                 tls: tls?,
                 table,
                 proxy_protocol: listener.proxy_protocol.clone().map(Arc::new),
+                protocols: listener.protocols,
             });
         }
         self.problems.extend(unreached.problems(model));

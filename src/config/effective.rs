@@ -183,6 +183,8 @@ impl Page<'_> {
                     format!("{{ from = {from}, timeout = {timeout}, required = {required} }}");
                 self.placed(places, "proxy_protocol", &table);
             }
+            let protocols = listener.protocols.names().map(str::to_owned);
+            self.placed(places, "protocols", &array(protocols));
             match &listener.tls {
                 None => {}
                 Some(Tls::SelfSigned) => self.placed(places, "tls", &quoted("self_signed")),

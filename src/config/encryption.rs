@@ -34,9 +34,6 @@ const LOOKED_EVERY: Duration = Duration::from_hours(12);
 /// As for a certificate in memory.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The protocols above, the most wanted first. A client of HTTP/2 is known by how it begins.
-const PROTOCOLS: [Alpn; 2] = [Alpn::Http2, Alpn::Http1];
-
 /// The certificate that was made in memory, for as long as its listener has none of its own.
 struct SelfSigned(Certificate);
 
@@ -87,10 +84,17 @@ fn self_signed(cx: &mut BuildContext<'_>, listener: &Listener) -> Result<Option<
         clients: None,
         resumption: Some(Arc::clone(&resumption)),
         early_data: 0,
-        protocols: PROTOCOLS.to_vec(),
+        protocols: protocols(listener),
     };
     let kept: Vec<Arc<dyn Any + Send + Sync>> = vec![kept, resumption];
     finish(cx, listener, serving, HANDSHAKE_TIMEOUT, kept).map(Some)
+}
+
+/// What is agreed on, the most wanted first. A client of HTTP/2 is known by how it begins.
+fn protocols(listener: &Listener) -> Vec<Alpn> {
+    let http2 = listener.protocols.http2.then_some(Alpn::Http2);
+    let http1 = listener.protocols.http1.then_some(Alpn::Http1);
+    http2.into_iter().chain(http1).collect()
 }
 
 fn from_files(
@@ -134,7 +138,7 @@ fn from_files(
         clients,
         resumption: resumption.clone(),
         early_data: 0,
-        protocols: PROTOCOLS.to_vec(),
+        protocols: protocols(listener),
     };
     let kept = resumption.into_iter().map(|kept| kept as Arc<_>).collect();
     finish(cx, listener, serving, files.handshake_timeout, kept).map(Some)

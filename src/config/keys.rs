@@ -69,6 +69,9 @@ pub(super) const LISTENER: &[Key] = keys! {
         "how long the header is waited for; then the connection is closed";
     "proxy_protocol.required": "true or false" = "true",
         "false: those of `from` are also served without a header, as themselves";
+    "protocols": "list of words" = r#"["h2", "http/1.1"]"#,
+        "what is spoken, by agreement where it is encrypted; in the clear whoever begins with \
+         HTTP/2 speaks that";
     "tls": "table or word" = "(nothing)",
         "what it is encrypted with; `self_signed` makes a certificate in memory, for development";
 };

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 pub use super::written::Workers;
 use crate::build::{Kind, Settings, Span};
 use crate::exchange::Middleware;
-use crate::generation::{Limits, ProxyProtocol};
+use crate::generation::{Limits, Protocols, ProxyProtocol};
 use crate::handlers::Handler;
 use crate::handlers::proxy::Upstream;
 use crate::http::Method;
@@ -131,6 +131,8 @@ pub struct Listener {
     pub bind: Bind,
     /// Who tells whom its connections are from.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// What is spoken.
+    pub protocols: Protocols,
     /// What it is encrypted with; `None` for nothing.
     pub tls: Option<Tls>,
     /// Where each of its keys stands.

@@ -71,6 +71,16 @@ pub(super) struct Listener {
     pub(super) mode: Option<Spanned<Mode>>,
     pub(super) owner: Option<Spanned<String>>,
     pub(super) proxy_protocol: Option<ProxyProtocol>,
+    pub(super) protocols: Option<Spanned<Vec<Protocol>>>,
+}
+
+/// What a listener may speak, by the names of ALPN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(super) enum Protocol {
+    #[serde(rename = "h2")]
+    Http2,
+    #[serde(rename = "http/1.1")]
+    Http1,
 }
 
 /// `proxy_protocol` of a `[[listener]]`.

@@ -16,6 +16,7 @@ use crate::http::h1::ParseError;
 use crate::http::h1::framing::{Framing, request_framing};
 use crate::http::h1::head::HeadLimits;
 use crate::http::{HeaderName, Headers, Method, RequestHead, StatusCode, Version, name};
+use crate::sys::tls::Alpn;
 
 /// What reading a head came to.
 pub(super) enum Head {
@@ -142,7 +143,10 @@ fn parse_head(
 /// Whether a connection begins with HTTP/2 (RFC 9113 §3.3). Looked at only where HTTP/1 would be
 /// refused.
 fn is_preface(connection: &Connection, received: &[u8]) -> bool {
-    connection.requests.get() == 0 && received.starts_with(PREFACE_START)
+    connection.requests.get() == 0
+        && received.starts_with(PREFACE_START)
+        && connection.listening.snapshot().protocols.http2
+        && connection.transport.alpn() != Some(Alpn::Http1)
 }
 
 /// What must hold before a request is routed, and its body.
@@ -158,6 +162,11 @@ pub(super) fn prepare(
             why,
         })
     };
+    if !snapshot.protocols.http1 {
+        let reason = "only HTTP/2 is spoken here";
+        let status = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
+        return refusal(status, reason, Why::BadVersion);
+    }
     let framing = request_framing(head.version, &head.headers)?;
     if head.method == Method::Connect {
         let reason = "this server is no tunnel: CONNECT is not implemented";

@@ -235,7 +235,7 @@ async fn write_file(
 
 /// Has the kernel read this part of the file from the disk, if it is not in memory, on a thread
 /// that may wait for it.
-async fn load(
+pub(super) async fn load(
     connection: &Rc<Connection>,
     slice: &FileSlice,
     offset: u64,

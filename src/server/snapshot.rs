@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::warning::Warning;
-use crate::generation::{Bind, Generation, ProxyProtocol, Tls};
+use crate::generation::{Bind, Generation, Protocols, ProxyProtocol, Tls};
 use crate::routing::table::Table;
 
 /// What one listener of this worker serves: the generation, and its own copy of the table.
@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub proxy_protocol: Option<Arc<ProxyProtocol>>,
     /// What it is encrypted with; `None` for nothing.
     pub tls: Option<Arc<Tls>>,
+    /// What is spoken.
+    pub protocols: Protocols,
 }
 
 /// One listener as its connections see it. Outlives the listening socket.
@@ -72,6 +74,7 @@ pub fn snapshots(generation: &Arc<Generation>) -> Vec<(Bind, Rc<Snapshot>)> {
                 name: Arc::clone(&listener.name),
                 proxy_protocol: listener.proxy_protocol.clone(),
                 tls: listener.tls.clone(),
+                protocols: listener.protocols,
             };
             (listener.bind.clone(), Rc::new(snapshot))
         })

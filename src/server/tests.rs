@@ -118,6 +118,7 @@ fn generation(bind: Bind, chain: Chain) -> Generation {
             bind,
             table: Arc::new(Table::new(&[rule], Chain::default())),
             proxy_protocol: None,
+            protocols: crate::generation::Protocols::ALL,
         }],
         workers: NonZeroUsize::MIN,
         blocking_threads: 1,

@@ -72,6 +72,34 @@ fn http1_and_http2_share_a_listener() {
 }
 
 #[test]
+fn what_is_not_among_the_protocols_is_not_spoken() {
+    let daemon = Daemon::start(
+        r#"
+[[listener]]
+name = "old"
+bind = "127.0.0.1:0"
+protocols = ["http/1.1"]
+
+[[listener]]
+name = "new"
+bind = "127.0.0.1:0"
+protocols = ["h2"]
+
+[[route]]
+path = "/ok"
+respond = { text = "ok" }
+"#,
+    );
+    let mut wire = daemon.connect("old");
+    wire.send(PREFACE);
+    assert_eq!(wire.read_response().status(), 505);
+    wire.expect_closed();
+    assert_eq!(daemon.get("old", "/ok").text(), "ok");
+    assert_eq!(daemon.get("new", "/ok").status(), 505);
+    assert_eq!(Client::connect(&daemon, "new").get(1, "/ok").text(), "ok");
+}
+
+#[test]
 fn a_preface_behind_a_request_is_no_preface() {
     let daemon = daemon("", NOWHERE);
     let mut wire = daemon.connect("web");

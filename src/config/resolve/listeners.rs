@@ -8,8 +8,8 @@ use super::instances::{defined_twice, places};
 use crate::build::{Problem, Section, Span};
 use crate::config::file::File;
 use crate::config::model::{Bind, Listener, Place};
-use crate::config::written::{self, Sender};
-use crate::generation::ProxyProtocol;
+use crate::config::written::{self, Protocol, Sender};
+use crate::generation::{Protocols, ProxyProtocol};
 
 /// Whoever may connect to a TCP port may connect to the socket: nothing is guarded by the file
 /// mode unless the file says so, and a proxy under another user works.
@@ -68,6 +68,7 @@ impl Resolver<'_, '_> {
         let bind = self.permissions(bind, &written, &section);
         let proxy_protocol = written.proxy_protocol.as_ref().filter(|_| good);
         let proxy_protocol = proxy_protocol.map(|written| self.proxy_protocol(written, &section));
+        let protocols = self.protocols(&written, &section);
         let (name, at): (Arc<str>, Span) = match &written.name {
             Some(name) => (name.get_ref().as_str().into(), section.at(name.span())),
             None => (text.into(), bind_at.clone()),
@@ -87,6 +88,7 @@ impl Resolver<'_, '_> {
             name,
             bind,
             proxy_protocol,
+            protocols,
             tls: tls?,
             places,
             place: Place(bind_at),
@@ -189,6 +191,26 @@ impl Resolver<'_, '_> {
             timeout: written.timeout.as_ref().map(|timeout| timeout.get_ref().0),
             required: written.required.unwrap_or(true),
         }
+    }
+
+    fn protocols(&mut self, written: &written::Listener, section: &Section<'_>) -> Protocols {
+        let Some(written) = &written.protocols else {
+            return Protocols::ALL;
+        };
+        let protocols = Protocols {
+            http1: written.get_ref().contains(&Protocol::Http1),
+            http2: written.get_ref().contains(&Protocol::Http2),
+        };
+        if written.get_ref().is_empty() {
+            let at = section.at(written.span());
+            let problem = Problem::error("E0311", at, "`protocols` is empty");
+            self.report(
+                problem
+                    .label("what shall be spoken?")
+                    .hint("name \"h2\", \"http/1.1\" or both; without `protocols` it is both"),
+            );
+        }
+        protocols
     }
 
     /// No two listeners may want the same address, nor one of them all addresses of a port.

@@ -2,14 +2,13 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http::header;
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::buffer::spare_capacity;
 
 use super::fields;
 use super::priority::Priority;
@@ -20,10 +19,15 @@ use crate::clock;
 use crate::exchange::{Body, BodyStream, Deadline, FileSlice, Part, Response, Why};
 use crate::http::{StatusCode, name};
 use crate::server::dispatch::poll_chunk;
+use crate::server::h1_write::load;
 use crate::server::snapshot::Snapshot;
 
-/// Bytes of content that are handed over at once: a frame, as large as clients take by default.
-const PIECE_MAX: usize = 16 * 1024;
+/// Bytes of content that are handed over at once: the engine makes frames of them, four as large
+/// as clients take by default. A read of a file costs the same for few as for many.
+const PIECE_MAX: usize = 64 * 1024;
+
+/// Content up to this size goes out behind its head without a look at anything else.
+const AT_ONCE_MAX: usize = 16 * 1024;
 
 /// What of the exchange shapes its response.
 #[derive(Debug)]
@@ -78,7 +82,7 @@ fn send_at_once(
     options: &Options<'_>,
 ) -> Result<Sent, (SendStream<Piece>, Bytes)> {
     let length = bytes.len();
-    if length > PIECE_MAX || !options.session.turns.has_room() {
+    if length > AT_ONCE_MAX || !options.session.turns.has_room() {
         return Err((stream, bytes));
     }
     stream.reserve_capacity(length);
@@ -253,33 +257,15 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// A part of the file: from memory, or else by a thread that may wait for the disk.
+    /// A part of the file, once the kernel has it in memory.
     async fn read(&self, slice: &FileSlice, offset: u64, count: usize) -> Result<Bytes, Why> {
-        let mut piece = BytesMut::zeroed(count);
-        let mut into = [std::io::IoSliceMut::new(&mut piece)];
-        let read = match rustix::io::preadv2(&slice.file, &mut into, offset, ReadWriteFlags::NOWAIT)
-        {
-            Ok(read) if read > 0 => read,
-            Err(Errno::AGAIN | Errno::OPNOTSUPP) | Ok(_) => {
-                let file = Arc::clone(&slice.file);
-                let locals = &self.options.session.connection.worker.locals;
-                let reading = locals.blocking.run(move || {
-                    let read = std::os::unix::fs::FileExt::read_at(&*file, &mut piece, offset);
-                    read.map(|read| {
-                        piece.truncate(read);
-                        piece.freeze()
-                    })
-                });
-                let read = reading.await.map_err(|_| Why::Overloaded)?;
-                let read = read.map_err(|_| Why::FileError)?;
-                return Some(read)
-                    .filter(|read| !read.is_empty())
-                    .ok_or(Why::FileTruncated);
-            }
-            Err(_) => return Err(Why::FileError),
-        };
-        piece.truncate(read);
-        Ok(piece.freeze())
+        load(&self.options.session.connection, slice, offset, count).await?;
+        let mut piece = Vec::with_capacity(count);
+        let read = rustix::io::pread(&slice.file, spare_capacity(&mut piece), offset);
+        match read.map_err(|_| Why::FileError)? {
+            0 => Err(Why::FileTruncated),
+            _ => Ok(Bytes::from(piece)),
+        }
     }
 
     /// Sends bytes, as the client makes room for them.
