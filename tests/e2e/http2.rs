@@ -82,7 +82,7 @@ protocols = ["http/1.1"]
 
 [[listener]]
 name = "new"
-bind = "127.0.0.1:0"
+bind = "127.0.0.2:0"
 protocols = ["h2"]
 
 [[route]]
