@@ -34,6 +34,9 @@ const LOOKED_EVERY: Duration = Duration::from_hours(12);
 /// As for a certificate in memory.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What may come before a handshake is over: one record, which a head and its cookies fit into.
+const EARLY_DATA: u32 = 16 * 1024;
+
 /// The certificate that was made in memory, for as long as its listener has none of its own.
 struct SelfSigned(Certificate);
 
@@ -137,7 +140,7 @@ fn from_files(
         groups: files.groups.clone(),
         clients,
         resumption: resumption.clone(),
-        early_data: 0,
+        early_data: if files.early_data { EARLY_DATA } else { 0 },
         protocols: protocols(listener),
     };
     let kept = resumption.into_iter().map(|kept| kept as Arc<_>).collect();

@@ -97,6 +97,8 @@ pub(super) const TLS: &[Key] = keys! {
     "client_auth.crl": "path" = "(none)", "PEM: which of them are revoked; watched";
     "session_tickets": "true or false" = "true",
         "whether clients may resume; keys change every six hours and are kept across reloads";
+    "early_data": "true or false" = "false",
+        "whether who resumes may ask at once (0-RTT): safe methods, marked `Early-Data: 1`";
     "handshake_timeout": "duration" = r#""10s""#, "how long a client may take to agree";
 };
 

@@ -183,6 +183,8 @@ pub struct TlsFiles {
     pub client_auth: Option<ClientAuth>,
     /// Whether earlier sessions are resumed.
     pub session_tickets: bool,
+    /// Whether safe requests may come before a client has agreed.
+    pub early_data: bool,
     /// How long a client may take to agree.
     pub handshake_timeout: Duration,
     /// What was written, to print.

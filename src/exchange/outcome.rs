@@ -69,6 +69,8 @@ whys! {
     BadHost = "bad_host",
     /// The connection was agreed on for another host; 421.
     Misdirected = "misdirected",
+    /// It could be a replay, and would change something; 425.
+    TooEarly = "too_early",
     /// Content-Length and Transfer-Encoding could not be trusted; 400.
     BadFraming = "bad_framing",
     /// A transfer coding we do not know; 501.

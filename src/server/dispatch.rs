@@ -14,7 +14,7 @@ use super::connection::Connection;
 use super::snapshot::Snapshot;
 use crate::clock;
 use crate::exchange::{BodyError, BodyStream, Exchange, Outcome, Response, Why};
-use crate::http::{StatusCode, name};
+use crate::http::{HeaderName, StatusCode, name};
 use crate::routing::chain::{Chain, Entered};
 use crate::routing::route::Route;
 use crate::routing::table::Found;
@@ -57,6 +57,25 @@ impl Answer<'_> {
     }
 }
 
+/// Why a request must not be answered on the connection it came by, or not yet.
+fn refused_by_tls(x: &mut Exchange<'_>) -> Option<(StatusCode, Why)> {
+    let tls = x.connection.tls.get()?;
+    if tls.is_misdirected(x.request.host()) {
+        return Some((StatusCode::MISDIRECTED_REQUEST, Why::Misdirected));
+    }
+    if !tls.is_replayable() {
+        return None;
+    }
+    if !x.request.method.is_safe() {
+        return Some((StatusCode::TOO_EARLY, Why::TooEarly));
+    }
+    // RFC 8470 §5.1: whoever answers may know better.
+    if let Some(early) = HeaderName::from_bytes(b"Early-Data") {
+        x.request.headers.set(&early, "1");
+    }
+    None
+}
+
 /// Finds the route, runs its chain and its handler. Never fails: what goes wrong below is a
 /// response. `gone` is ready with the reason when there is nobody left to answer.
 pub async fn dispatch<'t>(
@@ -64,10 +83,8 @@ pub async fn dispatch<'t>(
     snapshot: &'t Snapshot,
     gone: impl FnMut(&mut Context<'_>) -> Poll<Why>,
 ) -> Answer<'t> {
-    let tls = x.connection.tls.get();
-    if tls.is_some_and(|tls| tls.is_misdirected(x.request.host())) {
-        let response = Response::error(StatusCode::MISDIRECTED_REQUEST, Why::Misdirected);
-        return refuse(x, snapshot, response).await;
+    if let Some((status, why)) = refused_by_tls(x) {
+        return refuse(x, snapshot, Response::error(status, why)).await;
     }
     let found = snapshot.table.find(x.request, &mut x.params);
     let route = match found {

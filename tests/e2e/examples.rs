@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::daemon::{Daemon, Setup};
+use crate::support::port::Port;
 use crate::support::response::Response;
+use crate::support::tls::Client;
 use crate::support::upstream::Upstream;
 use crate::support::wire::Wire;
 use crate::support::{deadline, left};
@@ -260,4 +262,22 @@ fn public_api_is_not_asked_too_often_by_user_or_by_address() {
     assert_eq!(refused.field("X-RateLimit-Limit"), Some("100"));
     let mut wire = daemon.connect("web");
     assert_eq!(ask(&mut wire, "/v1/status", "").status(), 200);
+}
+
+#[test]
+fn https_sends_plain_http_where_it_is_encrypted() {
+    let port = Port::reserve();
+    let port = port.address().port().to_string();
+    let daemon = example("https").env("TLS_PORT", &port).start();
+    let moved = ask(&mut daemon.connect("http"), "/a", "");
+    let expected = format!("https://www.example.com:{port}/a");
+    assert_eq!(
+        (moved.status(), moved.field("location")),
+        (308, Some(&*expected))
+    );
+    let mut wire = Client::of_anyone().connect(daemon.address("https"), "localhost");
+    wire.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let page = wire.read_response();
+    assert_eq!(page.status(), 200);
+    assert!(page.field("Strict-Transport-Security").is_some());
 }

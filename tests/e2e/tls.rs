@@ -10,6 +10,7 @@ use rustls::version::{TLS12, TLS13};
 
 use crate::support::daemon::{Daemon, Setup};
 use crate::support::tls::{Authority, Client, Issued, Wanted};
+use crate::support::upstream::Upstream;
 
 const ROUTES: &str = r#"
 [[route]]
@@ -149,6 +150,31 @@ fn sessions_are_resumed_also_after_a_reload() {
 const RESUMED: &str = "[[route]]\npath = \"/*\"\nrespond = { text = \"{tls.resumed}\" }";
 
 #[test]
+fn what_comes_early_is_answered_where_it_changes_nothing() {
+    let authority = Authority::new("ca");
+    let tls = r#"{ certificates = [{ cert = "a.pem", key = "a.key" }], early_data = true }"#;
+    let route = "[[route]]\npath = \"/*\"\nrespond = { text = \"{header.early-data}\" }";
+    let daemon = Daemon::setup()
+        .certificate("a", &authority.issue(&["a.example"]))
+        .config(&config(tls, route))
+        .start();
+    let client = Client::with(&authority, None, &[&TLS13]).early();
+    let ask = |method: &str| {
+        let request = format!("{method} / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        let mut wire = client.connect_early(daemon.address("web"), "a.example", &request);
+        let response = wire.read_response();
+        wire.send(request);
+        let later = wire.read_response();
+        assert_eq!((later.status(), &*later.text()), (200, ""));
+        (response.status(), response.text())
+    };
+    // There is nothing to be resumed yet.
+    assert_eq!(ask("GET"), (200, String::new()));
+    assert_eq!(ask("GET"), (200, "1".to_owned()));
+    assert_eq!(ask("DELETE").0, 425);
+}
+
+#[test]
 fn tickets_can_be_turned_off() {
     let authority = Authority::new("ca");
     let tls = r#"{ certificates = [{ cert = "a.pem", key = "a.key" }], session_tickets = false }"#;
@@ -268,4 +294,41 @@ fn an_unfinished_body_is_cut() {
     assert_eq!(wire.read_response().status(), 200);
     wire.finish_sending();
     wire.expect_closed();
+}
+
+#[test]
+fn what_depends_on_encryption_knows_of_it() {
+    let authority = Authority::new("ca");
+    let upstream = Upstream::tcp();
+    let rest = format!(
+        r#"
+[[listener]]
+name = "plain"
+bind = "127.0.0.2:0"
+[server]
+middleware = ["redirect_https", "security_headers"]
+[upstream.one]
+servers = ["{}"]
+[[route]]
+path = "/*"
+proxy = {{ upstream = "one" }}
+"#,
+        upstream.address
+    );
+    let daemon = Daemon::setup()
+        .certificate("a", &authority.issue(&["a.example"]))
+        .config(&config(ONE, &rest))
+        .start();
+    let moved = daemon.get("plain", "/x");
+    assert_eq!(moved.status(), 308);
+    assert_eq!(moved.field("location"), Some("https://a/x"));
+    assert_eq!(moved.field("strict-transport-security"), None);
+    let mut wire = Client::of(&authority).connect(daemon.address("web"), "a.example");
+    wire.send("GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    let mut peer = upstream.accept();
+    let head = peer.read_request_head();
+    assert!(head.contains("\r\nX-Forwarded-Proto: https\r\n"), "{head}");
+    peer.respond("200 OK", "");
+    let response = wire.read_response();
+    assert!(response.field("strict-transport-security").is_some());
 }

@@ -1,5 +1,6 @@
 //! Certificates, made when they are needed, and a client that speaks TLS.
 
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::Arc;
 
@@ -229,6 +230,36 @@ impl Client {
         let ed25519 = schemes.position(|(scheme, _)| *scheme == SignatureScheme::ED25519);
         known.mapping = &known.mapping[..ed25519.unwrap()];
         Self::by(provider, authority, None, rustls::ALL_VERSIONS)
+    }
+
+    /// One that sends early data where it resumes.
+    pub(crate) fn early(mut self) -> Self {
+        Arc::make_mut(&mut self.config).enable_early_data = true;
+        self
+    }
+
+    /// Connects and sends a request as early as may be.
+    #[track_caller]
+    pub(crate) fn connect_early(&self, address: &Address, name: &str, request: &str) -> Wire {
+        let mut socket = TcpStream::connect(address.tcp()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let mut session = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
+        let early = match session.early_data() {
+            Some(mut early) => early.write(request.as_bytes()).unwrap() == request.len(),
+            None => false,
+        };
+        if early {
+            // The answer is on its way before the handshake is over: all that is to be said so
+            // far is said, and nothing else until it has come.
+            while session.wants_write() {
+                session.write_tls(&mut socket).unwrap();
+            }
+            return Wire::tls(StreamOwned::new(session, socket));
+        }
+        let mut stream = StreamOwned::new(session, socket);
+        stream.write_all(request.as_bytes()).unwrap();
+        Wire::tls(stream)
     }
 
     /// Connects and agrees with a server of this name.

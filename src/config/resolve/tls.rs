@@ -27,6 +27,7 @@ pub(in crate::config) struct Written {
     key_exchange: Vec<Spanned<String>>,
     client_auth: Option<Spanned<WrittenClientAuth>>,
     session_tickets: Option<Spanned<bool>>,
+    early_data: Option<Spanned<bool>>,
     handshake_timeout: Option<Spanned<HumanDuration>>,
 }
 
@@ -95,13 +96,22 @@ impl Resolver<'_, '_> {
             return None;
         }
         let tickets = written.session_tickets.as_ref();
+        let tickets = tickets.is_none_or(|tickets| *tickets.get_ref());
+        let early = written.early_data.as_ref().filter(|early| *early.get_ref());
+        if let Some(early) = early.filter(|_| !tickets) {
+            let message = "`early_data` comes in sessions that are resumed, and none is";
+            let problem = Problem::error("E0310", section.at(early.span()), message);
+            self.report(problem.hint("leave `session_tickets` out"));
+            return None;
+        }
         let files = TlsFiles {
             certificates: certificates?,
             only_tls13: only_tls13?,
             ciphers: ciphers?,
             groups: groups?,
             client_auth: clients?,
-            session_tickets: tickets.is_none_or(|tickets| *tickets.get_ref()),
+            session_tickets: tickets,
+            early_data: early.is_some(),
             handshake_timeout: timeout
                 .map_or(HANDSHAKE_TIMEOUT, |timeout| *timeout.get_ref())
                 .0,

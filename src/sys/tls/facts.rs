@@ -1,5 +1,8 @@
 //! What became known of a session while it was agreed on.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use rustls::{CommonState, HandshakeKind};
 use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{GeneralName, X509Certificate};
@@ -24,6 +27,7 @@ pub struct Facts {
     /// Who the client proved to be, if it was asked and did.
     pub client: Option<Box<Client>>,
     greeting: Option<Greeting>,
+    pub(super) replayable: Option<Rc<Cell<bool>>>,
 }
 
 /// One thing that is known of a session, as templates name it.
@@ -78,7 +82,14 @@ impl Facts {
             resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
             client: client.and_then(Client::new).map(Box::new),
             greeting,
+            replayable: None,
         }
+    }
+
+    /// Whether what comes now could come from anybody who recorded it: it came before the
+    /// handshake was over (RFC 8446 §8).
+    pub fn is_replayable(&self) -> bool {
+        self.replayable.as_ref().is_some_and(|it| it.get())
     }
 
     /// One of them, if it is known.

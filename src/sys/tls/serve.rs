@@ -100,6 +100,7 @@ impl Serving {
         let protocols = self.protocols.iter();
         config.alpn_protocols = protocols.map(|alpn| alpn.as_bytes().to_vec()).collect();
         config.max_early_data_size = self.early_data;
+        config.send_half_rtt_data = self.early_data > 0;
         match self.resumption {
             None => {
                 config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -10,6 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use rustix::buffer::spare_capacity;
@@ -68,7 +69,8 @@ impl Session {
     pub fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<Result<(), HandshakeError>> {
         loop {
             let mut state = self.state.borrow_mut();
-            if !state.engine.common().is_handshaking() {
+            // What came early is answered early: that is what it is for.
+            if !state.engine.common().is_handshaking() || state.early > 0 {
                 return Poll::Ready(Ok(()));
             }
             match state.advance(&self.socket) {
@@ -85,11 +87,6 @@ impl Session {
         }
     }
 
-    /// Whether both sides have agreed.
-    pub fn is_established(&self) -> bool {
-        !self.state.borrow().engine.common().is_handshaking()
-    }
-
     /// The protocol that was agreed on, if any was.
     pub fn alpn(&self) -> Option<Alpn> {
         let state = self.state.borrow();
@@ -99,8 +96,14 @@ impl Session {
     /// What is known once both sides have agreed. To be asked once: who asks keeps it.
     pub fn facts(&self) -> Facts {
         let mut state = self.state.borrow_mut();
-        let greeting = state.greeting.take();
-        Facts::new(state.engine.common(), greeting.map(|greeting| *greeting))
+        let greeting = state.greeting.take().map(|greeting| *greeting);
+        let mut facts = Facts::new(state.engine.common(), greeting);
+        if state.early > 0 && state.engine.common().is_handshaking() {
+            let replayable = Rc::new(Cell::new(true));
+            state.replayable = Some(Rc::clone(&replayable));
+            facts.replayable = Some(replayable);
+        }
+        facts
     }
 
     /// What the peer did wrong, or said that we did, if that ended the session.
@@ -109,12 +112,6 @@ impl Session {
             Peer::Failed(error) => Some(error.clone()),
             Peer::Open | Peer::Ended | Peer::Truncated | Peer::Foreign => None,
         }
-    }
-
-    /// How many bytes of plaintext came before the handshake was over, which whoever recorded
-    /// them could send again (RFC 8446 §8).
-    pub fn early(&self) -> usize {
-        self.state.borrow().early
     }
 
     /// See [`Transport::try_read`].

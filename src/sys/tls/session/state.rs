@@ -1,6 +1,8 @@
 //! What of a session must be remembered, and how it moves.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
+use std::rc::Rc;
 
 use super::HandshakeError;
 use crate::sys::tls::engine::{Engine, Plaintext, Progress, Write};
@@ -35,6 +37,9 @@ pub(super) struct State {
     pub(super) peer: Peer,
     /// How many of the bytes read first came before the handshake was over.
     pub(super) early: usize,
+    /// Whether that could have been sent by anybody who recorded it, as long as the handshake is
+    /// not over: shared with whoever answers.
+    pub(super) replayable: Option<Rc<Cell<bool>>>,
     /// What the client asked for and was shown, until it is part of the facts.
     pub(super) greeting: Option<Box<Greeting>>,
     /// Something has come.
@@ -67,6 +72,7 @@ impl State {
             accepted: 0,
             peer: Peer::Open,
             early: 0,
+            replayable: None,
             greeting: None,
             begun: false,
             ended: false,
@@ -228,6 +234,11 @@ impl State {
             Ok(progress) => {
                 self.stopped = progress.stopped;
                 self.early += progress.early;
+                if !self.engine.common().is_handshaking()
+                    && let Some(replayable) = self.replayable.take()
+                {
+                    replayable.set(false);
+                }
                 if progress.peer_closed {
                     self.peer = Peer::Ended;
                 }
