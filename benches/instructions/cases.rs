@@ -36,7 +36,7 @@ pub(crate) struct Case {
 }
 
 /// Every case, in the order of the table.
-pub(crate) const ALL: [Case; 11] = [
+pub(crate) const ALL: [Case; 13] = [
     case("parse curl's head", 20_000, |n| parse(CURL, n)),
     case("parse a browser's head", 20_000, |n| parse(BROWSER, n)),
     case("lookup among 10 routes", 20_000, |n| lookup(10, n)),
@@ -45,6 +45,8 @@ pub(crate) const ALL: [Case; 11] = [
     case("decode 4 chunks of 1 KiB", 20_000, decode),
     case("chain of 0", 20_000, |n| chain(0, n)),
     case("chain of 8", 20_000, |n| chain(8, n)),
+    case("exchange, no middleware", 20_000, |n| exchange(&[], n)),
+    case("exchange, eight kinds", 20_000, |n| exchange(&EIGHT, n)),
     case("access log, JSON", 20_000, access_log),
     case("answer with a small file", 20_000, answers::small_file),
     case("answer with a cache hit", 20_000, answers::cache_hit),
@@ -195,17 +197,62 @@ fn chain(links: usize, iterations: u64) {
     });
 }
 
-/// A line of the access log with its defaults, for what a browser asks for.
-fn access_log(iterations: u64) {
+/// What many sites have.
+const EIGHT: [(&str, &str); 8] = [
+    ("request_id", ""),
+    ("ip_filter", "allow = ['192.0.2.0/24']"),
+    ("user_agent_filter", "deny = ['badbot']"),
+    ("cors", ""),
+    ("rate_limit", "rate = '4000000000/s'"),
+    ("security_headers", ""),
+    ("headers", "response.set = { X-Served-By = 'bench' }"),
+    ("compression", ""),
+];
+
+/// All hooks of these kinds, for what a browser asks for, which is parsed anew each time.
+fn exchange(kinds: &[(&str, &str)], iterations: u64) {
+    let links = kinds.iter().map(|(name, text)| Arc::from(kind(name, text)));
+    let chain = Chain::new(links);
+    let outcome = Outcome {
+        status: Some(StatusCode::OK),
+        body_sent: 1024,
+        body_received: 0,
+        duration: Duration::from_micros(71),
+        why: None,
+    };
+    with_exchange(|x| {
+        let mut parser = RequestParser::default();
+        for _ in 0..iterations {
+            let parsed = parser.parse(BROWSER, &HeadLimits::default(), x.request);
+            assert_eq!(parsed, Ok(Some(BROWSER.len())));
+            (x.facts, x.request_id) = (None, None);
+            let mut entered = Entered::default();
+            let answered = at_once(chain.on_request(x, &mut entered));
+            let mut response = answered.unwrap_or_else(|| Response::new(StatusCode::OK));
+            assert_eq!(response.status, StatusCode::OK);
+            chain.on_response(entered, x, &mut response);
+            chain.on_complete(entered, x, &outcome);
+            black_box(&response);
+        }
+    });
+}
+
+/// A middleware with these settings.
+fn kind(name: &str, text: &str) -> Box<dyn Middleware> {
     let kind = httpserverd::middleware::REGISTRY
         .iter()
-        .find(|kind| kind.name == "access_log")
+        .find(|kind| kind.name == name)
         .expect("a known kind");
-    let section = Section::from_text("").expect("a good table");
+    let section = Section::from_text(text).expect("a good table");
     let settings = (kind.parse)(&section, &mut ParseContext::default()).expect("good settings");
     let mut carry_over = CarryOver::default();
     let mut cx = BuildContext::new(&mut carry_over, "/".into());
-    let log = settings.build(&mut cx).expect("an access log");
+    settings.build(&mut cx).expect("it can be built")
+}
+
+/// A line of the access log with its defaults, for what a browser asks for.
+fn access_log(iterations: u64) {
+    let log = kind("access_log", "");
     let outcome = Outcome {
         status: Some(StatusCode::OK),
         body_sent: 1024,

@@ -69,8 +69,9 @@ impl Contender {
     /// Whether it can do this at all.
     pub(crate) fn does(self, case: &Case) -> bool {
         match self {
-            Self::Httpserverd | Self::Nginx | Self::Caddy => true,
-            Self::Haproxy => !matches!(case.work, Work::File(_)),
+            Self::Httpserverd => true,
+            Self::Nginx | Self::Caddy => !matches!(case.work, Work::Eight),
+            Self::Haproxy => matches!(case.work, Work::Fixed | Work::Proxy(_)),
             Self::Floor => matches!(case.work, Work::Fixed) && !case.logged,
         }
     }
@@ -180,6 +181,7 @@ impl Stage {
         for (name, length) in [("1k.txt", 1), ("100k.txt", 100), ("10m.txt", 10 * 1024)] {
             fs::write(site.join(name), "0123456789abcde\n".repeat(length * 64))?;
         }
+        fs::write(site.join("20k.txt"), text(20 * 1024))?;
         let (small, large) = (free_port()?, free_port()?);
         let log = File::create(dir.join("upstream.log"))?;
         let start = |port: u16, body: usize| -> Outcome<Running> {
@@ -240,6 +242,46 @@ impl Stage {
         fs::write(&path, text)?;
         Ok(path)
     }
+}
+
+/// A text of so many bytes, which compresses about as well as one that says something.
+fn text(length: usize) -> String {
+    let words = [
+        "server",
+        "request",
+        "the",
+        "of",
+        "connection",
+        "and",
+        "a",
+        "response",
+        "is",
+        "header",
+        "which",
+        "to",
+        "upstream",
+        "worker",
+        "in",
+        "that",
+        "file",
+        "time",
+    ];
+    let mut text = String::with_capacity(length + 16);
+    let mut random = 1_u64;
+    while text.len() < length {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let number = usize::try_from(random >> 40).unwrap_or_default();
+        text.push_str(words[number % words.len()]);
+        match number % 7 {
+            0 => text.push_str(&(number % 1000).to_string()),
+            1 => text.push_str(".\n"),
+            _ => text.push(' '),
+        }
+    }
+    text.truncate(length);
+    text
 }
 
 /// Waits until the port gives an answer to a request.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::cases::Case;
+use crate::cases::{Case, Work};
 use crate::contenders::{Server, find};
 use crate::probe::Answer;
 use crate::{Outcome, process, wait};
@@ -64,6 +64,9 @@ impl Wrk {
         let mut command = Command::new(&self.program);
         command.args(["-t1", "-c", CONNECTIONS, "-d", &duration, "-s"]);
         command.arg(&self.script).arg(&url);
+        if matches!(case.work, Work::Gzip(_)) {
+            command.args(["-H", "Accept-Encoding: gzip"]);
+        }
         let said = self.script.with_extension("out");
         let before = server.process.cpu_ns();
         let mut child = process::pinned(self.core, &command)?

@@ -121,6 +121,13 @@ pub fn poll_write_deadline(
     }))
 }
 
+/// Whether the time that the exchange may take is up. By the clock itself: who is never made to
+/// wait by its client does not see the time pass.
+pub fn is_out_of_time(connection: &Connection) -> bool {
+    let limit = connection.time_limit.get();
+    limit.is_some_and(|limit| clock::precise_now() >= limit)
+}
+
 /// What is left of the time that the exchange may take, if that is limited.
 fn time_left(connection: &Connection) -> Option<Duration> {
     let limit = connection.time_limit.get()?;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::connection::Connection;
 use super::dispatch::poll_chunk;
-use super::h1_output::{flush, poll_write_deadline, write_all};
+use super::h1_output::{flush, is_out_of_time, poll_write_deadline, write_all};
 use crate::exchange::{Body, BodyError, BodyStream, FileSlice, Part, Response, Why};
 use crate::http::h1::chunked::{CHUNK_END, write_chunk_head, write_last};
 use crate::http::h1::encode::{BodyLength, ConnectionOption, HeadOptions, write_response_head};
@@ -214,6 +214,9 @@ async fn write_file(
     }
     let (mut offset, end) = (slice.offset, slice.offset.saturating_add(slice.length));
     while offset < end {
+        if is_out_of_time(connection) {
+            return Err(Why::ExchangeTimeout);
+        }
         let from = offset;
         let count = usize::try_from((end - offset).min(SLICE)).unwrap_or(usize::MAX);
         load(connection, slice, offset, count).await?;

@@ -3,6 +3,10 @@
 //! Signatures are verified by the `jsonwebtoken` crate; which algorithms are taken is for the
 //! configuration to say, which keys serve which of them for the keys, and neither for the token
 //! (RFC 8725 §3.1).
+//!
+//! They are verified on the worker: that takes 16 µs for RSA, 60 for P-256 and 100 for Ed25519,
+//! once for each token and worker. Handing it to the blocking pool and waiting for it would take
+//! about as much, in the queue of what waits for disks.
 
 mod claims;
 mod keys;

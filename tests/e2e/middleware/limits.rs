@@ -1,6 +1,11 @@
 //! `body_limit` and `timeout`: what is set for some routes only.
 
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::TcpStream;
+
 use crate::e2e::metrics::number;
+use crate::support::PATIENCE;
 use crate::support::daemon::Daemon;
 use crate::support::upstream::Upstream;
 
@@ -59,6 +64,11 @@ proxy = {{ upstream = "backend" }}
 path = "/watched/*"
 middleware = ["cors", "watched"]
 proxy = {{ upstream = "backend" }}
+
+[[route]]
+path = "/huge"
+middleware = ["short"]
+static = {{ root = ".", strip_prefix = "/" }}
 
 [[route]]
 path = "/short/*"
@@ -186,4 +196,21 @@ fn content_that_comes_too_slowly_ends_in_time() {
     assert_eq!(wire.read_response().status(), 504);
     wire.expect_closed();
     daemon.wait_log("/short/up 504 exchange_timeout 4");
+}
+
+#[test]
+fn a_file_is_cut_also_for_a_client_that_takes_all_of_it() {
+    let upstream = Upstream::tcp();
+    let daemon = start(&upstream);
+    // Of holes alone: no machine sends it in time.
+    let huge = File::create(daemon.folder().join("huge")).unwrap();
+    huge.set_len(1 << 42).unwrap();
+    let mut client = TcpStream::connect(daemon.address("web").tcp()).unwrap();
+    client
+        .write_all(b"GET /huge HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let taken = io::copy(&mut client, &mut io::sink()).unwrap();
+    assert!(taken < 1 << 42);
+    daemon.wait_log("/huge 200 exchange_timeout");
 }
