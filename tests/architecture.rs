@@ -39,7 +39,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli/mod.rs"]),
     ("daemonize", &["daemon/process.rs"]),
     ("flate2", &["middleware/compression/"]),
-    ("h2", &["server/h2/"]),
+    ("h2", &["server/h2/", "handlers/proxy/shared/"]),
     ("hmac", &["handlers/proxy/balance/sticky.rs"]),
     ("jsonwebtoken", &["middleware/jwt/"]),
     ("indexmap", &["middleware/rate_limit/buckets.rs"]),

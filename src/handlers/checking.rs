@@ -18,7 +18,7 @@ use crate::sys::tls::{Blocking, ClientConfig, ServerName, explained_io};
 const ANSWER_MAX: usize = 1024;
 
 /// How much of an answer is read if something must be in its content. Pages of health are short.
-const BODY_MAX: usize = 64 * 1024;
+pub(super) const BODY_MAX: usize = 64 * 1024;
 
 /// Why a server is not well.
 #[derive(Debug)]
@@ -138,16 +138,7 @@ pub(super) fn ask(
 ) -> Result<u16, Unwell> {
     let deadline = clock::precise_now() + timeout;
     let mut line = Line::open(destinations, approach, deadline)?;
-    let Question { path, fields, .. } = question;
-    let host = if question.names_host {
-        String::new()
-    } else {
-        format!("Host: {authority}\r\n")
-    };
-    let request = format!(
-        "GET {path} HTTP/1.1\r\n{host}User-Agent: httpserverd-check\r\nAccept: */*\r\n\
-         {fields}Connection: close\r\n\r\n"
-    );
+    let request = question.head(authority);
     line.set_timeouts(left(deadline)?)?;
     line.as_mut().write_all(request.as_bytes())?;
     let answer_max = question.body.as_ref().map_or(ANSWER_MAX, |_| BODY_MAX);
@@ -213,6 +204,20 @@ impl Line {
 }
 
 impl Question {
+    /// The head of the request, as HTTP/1.1 writes it.
+    pub(super) fn head(&self, authority: &str) -> String {
+        let Self { path, fields, .. } = self;
+        let host = if self.names_host {
+            String::new()
+        } else {
+            format!("Host: {authority}\r\n")
+        };
+        format!(
+            "GET {path} HTTP/1.1\r\n{host}User-Agent: httpserverd-check\r\nAccept: */*\r\n\
+             {fields}Connection: close\r\n\r\n"
+        )
+    }
+
     /// Whether an answer with a good status has all that is asked for.
     fn is_answered_by(&self, answer: &[u8]) -> bool {
         let Some(body) = &self.body else { return true };

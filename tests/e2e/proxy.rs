@@ -6,6 +6,7 @@ mod bodies;
 mod chaos;
 mod failures;
 mod fields;
+mod http2;
 mod interim;
 mod load;
 mod retries;

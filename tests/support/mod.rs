@@ -4,6 +4,7 @@ pub(crate) mod address;
 pub(crate) mod daemon;
 pub(crate) mod golden;
 pub(crate) mod h2;
+pub(crate) mod h2_upstream;
 pub(crate) mod log;
 pub(crate) mod port;
 mod process;

@@ -8,9 +8,10 @@ use super::call::{Call, CallError};
 use super::connect::Connection;
 use super::endpoint::EndpointId;
 use super::incoming::Incoming;
-use super::lease::Witness;
+use super::lease::{Lease, Witness};
 use super::outgoing::Outgoing;
 use super::pool::Pool;
+use super::shared::{Asking, Leased, SharedCall, Slot, Tried, obtain};
 use super::view::{Affinity, EndpointView, Refused, View};
 use crate::clock;
 use crate::exchange::{Deadlines, Inform, UpstreamTrail, Why};
@@ -46,8 +47,35 @@ pub(super) struct Attempted {
     pub(super) endpoint: Option<Rc<EndpointView>>,
     pub(super) began: Instant,
     /// The answer's head has come, or why not.
-    pub(super) outcome: Result<Box<Call>, Failure>,
+    pub(super) outcome: Result<Reply, Failure>,
 }
+
+/// An answer whose head has come.
+pub(super) enum Reply {
+    /// On a connection of its own.
+    Own(Box<Call>),
+    /// On one that others share.
+    Shared(Box<SharedCall>),
+}
+
+impl Reply {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::Own(call) => call.incoming.head.status,
+            Self::Shared(call) => call.status,
+        }
+    }
+
+    pub(super) fn lease(&self) -> &Lease {
+        match self {
+            Self::Own(call) => &call.connection.lease,
+            Self::Shared(call) => &call.lease,
+        }
+    }
+}
+
+/// How often a request is sent again to a server that says it has not looked at it, or goes.
+const UNTOUCHED_MAX: u8 = 3;
 
 /// Why a try came to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,8 +158,8 @@ impl Sending<'_> {
         };
         let preface = self.preface.as_deref();
         let lease = self.view.lease(&self.affinity, tried, repeatable, preface);
-        let mut connection = match lease.await {
-            Ok(connection) => connection,
+        let mut leased = match lease.await {
+            Ok(leased) => leased,
             Err(error) => {
                 if let Some(endpoint) = &error.endpoint {
                     note(trail, &endpoint.name);
@@ -139,15 +167,64 @@ impl Sending<'_> {
                 return unconnected(error);
             }
         };
-        let endpoint = Rc::clone(&connection.lease.endpoint);
-        note(trail, connection.lease.name());
+        let endpoint = Rc::clone(&leased.lease().endpoint);
+        note(trail, leased.lease().name());
         self.trying.set(Some(endpoint.id));
         if self.per_try.is_some() {
-            *trying = Some(connection.lease.witness());
+            *trying = Some(leased.lease().witness());
         }
+        let mut untouched = 0;
+        let outcome = loop {
+            self.connected(trail);
+            match leased {
+                Leased::Own(connection) => match self.ask(connection, outgoing, trail).await {
+                    Ok(outcome) => break outcome.map(Reply::Own),
+                    Err(refused) => return unconnected(refused),
+                },
+                Leased::Shared(lease, slot) => {
+                    let asked = Box::pin(self.ask_shared(lease, slot, outgoing)).await;
+                    let lease = match asked {
+                        Ok(outcome) => break outcome.map(Reply::Shared),
+                        Err(lease) => lease,
+                    };
+                    untouched += 1;
+                    if untouched > UNTOUCHED_MAX {
+                        lease
+                            .witness()
+                            .failed(Why::UpstreamReset, "takes no request");
+                        break Err(Failure::Failed {
+                            error: CallError::Unanswered,
+                            unsent: true,
+                        });
+                    }
+                    outgoing.rewind();
+                    leased = match Box::pin(obtain(lease, repeatable, preface)).await {
+                        Ok(leased) => leased,
+                        Err(refused) => return unconnected(refused),
+                    };
+                }
+            }
+        };
+        Attempted {
+            endpoint: Some(endpoint),
+            began,
+            outcome,
+        }
+    }
+
+    fn connected(&self, trail: &Trail<'_>) {
+        let connected = clock::now().saturating_duration_since(self.started);
+        trail.borrow_mut().connected = Some(connected);
+    }
+
+    /// Asks on a connection of its own; on another one if it had ended before.
+    async fn ask(
+        &self,
+        mut connection: Connection,
+        outgoing: &mut Outgoing,
+        trail: &Trail<'_>,
+    ) -> Result<Result<Box<Call>, Failure>, Refused> {
         loop {
-            let connected = clock::now().saturating_duration_since(self.started);
-            trail.borrow_mut().connected = Some(connected);
             outgoing.address(connection.lease.authority());
             // Boxed: it is handed on until the answer is a response.
             let incoming = Incoming::new(self.pool.buffers.take());
@@ -156,20 +233,45 @@ impl Sending<'_> {
             let result = call.answer(outgoing, timeouts, self.inform).await;
             if self.is_stale(&call, outgoing, result) {
                 outgoing.rewind();
-                connection = match self.dismiss(*call).renew().await {
-                    Ok(renewed) => renewed,
-                    Err(error) => return unconnected(error),
-                };
+                connection = self.dismiss(*call).renew().await?;
+                self.connected(trail);
                 continue;
             }
-            return Attempted {
-                endpoint: Some(endpoint),
-                began,
-                outcome: match result {
-                    Ok(()) => Ok(call),
-                    Err(error) => Err(self.failed(*call, outgoing, error)),
-                },
-            };
+            return Ok(match result {
+                Ok(()) => Ok(call),
+                Err(error) => Err(self.failed(*call, outgoing, error)),
+            });
+        }
+    }
+
+    /// Asks on a shared connection; the use of the endpoint is given back if the request may be
+    /// sent again there.
+    async fn ask_shared(
+        &self,
+        lease: Lease,
+        slot: Slot,
+        outgoing: &mut Outgoing,
+    ) -> Result<Result<Box<SharedCall>, Failure>, Lease> {
+        let asking = Asking {
+            timeouts: &self.view.timeouts,
+            inform: self.inform,
+            idempotent: self.idempotent,
+        };
+        match asking.ask(lease, slot, outgoing).await {
+            Tried::Answered(call) => Ok(Ok(call)),
+            Tried::Unprocessed(lease) => Err(lease),
+            Tried::Failed(lease, error) => {
+                if let Some((why, reason)) = error.of_endpoint() {
+                    lease.witness().failed(why, reason);
+                }
+                Ok(Err(match error {
+                    CallError::Client(why) => Failure::Client(why),
+                    error => Failure::Failed {
+                        error,
+                        unsent: outgoing.is_unsent(),
+                    },
+                }))
+            }
         }
     }
 

@@ -202,7 +202,7 @@ impl From<HeadError> for CallError {
 
 /// The fields of an interim answer that are for the client: those about the connection or a
 /// content, which it has none of, are not.
-fn interim_fields(headers: &Headers) -> Headers {
+pub(super) fn interim_fields(headers: &Headers) -> Headers {
     let mut fields = headers.clone();
     let options: Vec<Box<[u8]>> = headers.list(&name::CONNECTION).map(Box::from).collect();
     fields.retain(|field, _| {

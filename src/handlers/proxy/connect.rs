@@ -86,6 +86,11 @@ impl Opened {
 }
 
 impl Connection {
+    /// The connection, and the use of its endpoint.
+    pub(super) fn apart(self) -> (Box<Opened>, Lease) {
+        (self.opened, self.lease)
+    }
+
     pub(super) const fn transport(&self) -> &Transport {
         &self.opened.transport
     }
@@ -133,10 +138,12 @@ pub(super) async fn connect(
     let opening = async {
         let socket = open(destination, preface).await?;
         agreeing.set(true);
-        match &view.manner.tls {
-            None => Ok(socket),
-            Some(tls) => tls.agree(socket, &endpoint.own.host).await,
-        }
+        let transport = match &view.manner.tls {
+            None => socket,
+            Some(tls) => tls.agree(socket, &endpoint.own.host).await?,
+        };
+        view.manner.check(&transport)?;
+        Ok(transport)
     };
     match deadline.limit(opening).await {
         Ok(Ok(transport)) => Ok(Box::new(Opened {
@@ -159,7 +166,7 @@ pub(super) async fn connect(
     }
 }
 
-async fn open(destination: &Destination, preface: &[u8]) -> io::Result<Transport> {
+pub(super) async fn open(destination: &Destination, preface: &[u8]) -> io::Result<Transport> {
     let transport = open_socket(destination).await?;
     let mut left = preface;
     while !left.is_empty() {

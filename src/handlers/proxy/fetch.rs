@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::attempt::{Failure, Sending};
-use super::call::Call;
+use super::attempt::{Failure, Reply, Sending};
 use super::endpoint::EndpointId;
 use super::outgoing::{Head, Outgoing};
 use super::pool::Pool;
@@ -113,7 +112,7 @@ impl Errand {
             let mut outgoing = self.outgoing();
             let attempted = sending.attempt(&trail, &tried, &mut outgoing).await;
             match attempted.outcome {
-                Ok(call) => return self.answered(call, outgoing, attempted.began),
+                Ok(reply) => return self.answered(reply, outgoing, attempted.began),
                 Err(Failure::Refused(why)) => failed = why,
                 Err(Failure::Unavailable(why)) if tried.is_empty() => return Err(why),
                 Err(Failure::Unavailable(_)) => break,
@@ -131,14 +130,9 @@ impl Errand {
         Outgoing::new(self.head.clone(), body, self.length)
     }
 
-    fn answered(
-        &self,
-        call: Box<Call>,
-        outgoing: Outgoing,
-        began: Instant,
-    ) -> Result<Response, Why> {
-        let witness = call.connection.lease.witness();
-        let status = call.incoming.head.status;
+    fn answered(&self, reply: Reply, outgoing: Outgoing, began: Instant) -> Result<Response, Why> {
+        let witness = reply.lease().witness();
+        let status = reply.status();
         let request = RequestHead {
             method: self.method.clone(),
             ..RequestHead::default()
@@ -150,7 +144,7 @@ impl Errand {
             keep: self.upstream.manner.announce.is_none(),
             pool: Rc::clone(&self.pool),
         };
-        let answer = respond(call, &mut Some(outgoing), asked);
+        let answer = respond(reply, &mut Some(outgoing), asked);
         match &answer {
             Ok(_) => witness.answered(status, clock::now().saturating_duration_since(began)),
             Err(error) => witness.failed(Why::UpstreamBadHead, error.reason()),

@@ -47,6 +47,7 @@ mod response;
 mod retry;
 mod roster;
 mod settings;
+mod shared;
 mod split;
 mod spool;
 mod tally;
@@ -136,7 +137,8 @@ impl Proxy {
         let mut outward = Outward {
             rewriting: &self.rewriting,
             body: body_length(x.request, body.as_ref().map(|body| body.length())),
-            upgrade: may_upgrade(x.request, body.is_some()),
+            // What shares its connection cannot have it to itself.
+            upgrade: !lane.upstream.manner.may_share() && may_upgrade(x.request, body.is_some()),
             expects: body.is_some() && x.request.headers.contains(&name::EXPECT),
             keep_alive: keep && lane.upstream.keep_alive.max_idle > 0,
         };

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::replay::Again;
 use crate::exchange::{BodyStream, Why};
+use crate::http::Headers;
 use crate::http::h1::chunked::{CHUNK_END, write_chunk_head, write_last};
 use crate::http::h1::encode::BodyLength;
 use crate::sys::transport::{More, Transport};
@@ -30,6 +31,10 @@ pub(super) struct Outgoing {
     /// What the head says of it.
     told: BodyLength,
     has_body: bool,
+    /// The trailer fields behind the body, once it has ended, for who frames them himself.
+    trailers: Option<Headers>,
+    /// The other side has been told that the body is over, by who frames it himself.
+    told_over: bool,
     /// The body waits for a 100 (Continue).
     holding: bool,
     /// Whether any of the body has been sent: then it cannot be sent again.
@@ -87,6 +92,8 @@ impl Outgoing {
             again: None,
             length,
             told: length,
+            trailers: None,
+            told_over: false,
             holding: false,
             body_sent: false,
             sent: 0,
@@ -149,12 +156,14 @@ impl Outgoing {
     pub(super) fn rewind(&mut self) {
         debug_assert!(self.is_replayable(), "what was sent of a body is gone");
         self.head_sent = 0;
+        self.told_over = false;
         if self.body_sent
             && let Some(again) = &self.again
         {
             self.body = again.reader();
             self.piece = Piece::default();
             self.length = self.told;
+            self.trailers = None;
             self.body_sent = false;
         }
     }
@@ -278,6 +287,84 @@ impl Outgoing {
         self.piece.advance(count - of_head);
         self.body_sent |= count > of_head;
         Poll::Ready(Ok(()))
+    }
+}
+
+/// For who frames the request otherwise than HTTP/1.1 does.
+impl Outgoing {
+    /// The head as HTTP/1.1 writes it.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head.bytes
+    }
+
+    /// The head has been sent.
+    pub(super) const fn head_is_sent(&mut self) {
+        self.head_sent = self.head.bytes.len();
+        self.told_over = self.body.is_none() && self.piece.data.is_empty();
+    }
+
+    /// Whether nothing is left of the body.
+    pub(super) fn is_body_over(&self) -> bool {
+        self.body.is_none() && self.piece.data.is_empty()
+    }
+
+    pub(super) const fn is_told_over(&self) -> bool {
+        self.told_over
+    }
+
+    pub(super) const fn tell_over(&mut self) {
+        self.told_over = true;
+    }
+
+    /// How much of the body is here.
+    pub(super) const fn data_left(&self) -> usize {
+        self.piece.data.len()
+    }
+
+    /// Ready when there is something of the body, or nothing more.
+    pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let Some(body) = self.body.as_mut().filter(|_| self.piece.data.is_empty()) else {
+            return Poll::Ready(Ok(()));
+        };
+        let next = ready!(body.poll_chunk(cx)).transpose();
+        let data = next.map_err(|error| SendError::Client(error.0))?;
+        match (data, &mut self.length) {
+            (Some(data), length) => {
+                if let BodyLength::Length(left) = length {
+                    *left = left
+                        .checked_sub(data.len() as u64)
+                        .ok_or(SendError::Client(Why::BadFraming))?;
+                }
+                self.piece.data = data;
+                if *length == BodyLength::Length(0) {
+                    self.body = None;
+                }
+            }
+            (None, BodyLength::Length(1..)) => {
+                return Poll::Ready(Err(SendError::Client(Why::BadFraming)));
+            }
+            (None, _) => {
+                self.trailers = body.trailers();
+                self.body = None;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes so much of the body at most.
+    pub(super) fn take_data(&mut self, most: usize) -> Bytes {
+        let count = most.min(self.piece.data.len());
+        self.body_sent = true;
+        self.sent += count as u64;
+        self.piece.data.split_to(count)
+    }
+
+    pub(super) const fn has_trailers(&self) -> bool {
+        self.trailers.is_some()
+    }
+
+    pub(super) const fn take_trailers(&mut self) -> Option<Headers> {
+        self.trailers.take()
     }
 }
 

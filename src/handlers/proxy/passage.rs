@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::attempt::{Attempted, Failure, Sending, Trail};
+use super::attempt::{Attempted, Failure, Reply, Sending, Trail};
 use super::budget::Budget;
-use super::call::{Call, CallError};
+use super::call::CallError;
 use super::endpoint::EndpointId;
 use super::moved::translate;
 use super::outgoing::{Head, Outgoing};
@@ -261,7 +261,7 @@ impl Passage<'_> {
         } = attempted;
         let duration = clock::now().saturating_duration_since(began);
         let ended = match outcome {
-            Ok(call) => self.answered(x, call, outgoing, duration),
+            Ok(reply) => self.answered(x, reply, outgoing, duration),
             Err(failure) => Ended::Failed(failure),
         };
         let (why, status) = match &ended {
@@ -283,18 +283,18 @@ impl Passage<'_> {
     fn answered(
         &self,
         x: &mut Exchange<'_>,
-        call: Box<Call>,
+        reply: Reply,
         outgoing: &mut Option<Outgoing>,
         duration: Duration,
     ) -> Ended {
-        let (elapsed, status) = (x.elapsed(), call.incoming.head.status);
-        let endpoint = Rc::clone(&call.connection.lease.endpoint);
+        let (elapsed, status) = (x.elapsed(), reply.status());
+        let endpoint = Rc::clone(&reply.lease().endpoint);
         let trail = trail(x);
         trail.first_byte = Some(elapsed);
         trail.status = Some(status.code());
         trail.endpoint = Some(Rc::clone(&endpoint.name));
         let declines = self.declines(outgoing.as_ref(), status);
-        let witness = call.connection.lease.witness();
+        let witness = reply.lease().witness();
         let asked = Asked {
             request: x.request,
             upstream: self.upstream,
@@ -302,7 +302,7 @@ impl Passage<'_> {
             keep: self.keep,
             pool: Rc::clone(self.sending.pool),
         };
-        let answer = respond(call, outgoing, asked);
+        let answer = respond(reply, outgoing, asked);
         *outgoing = None;
         match answer {
             Ok(mut response) => {

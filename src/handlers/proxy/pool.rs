@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::buffers::Buffers;
 use super::connect::{Opened, connect};
 use super::manner::Manner;
+use super::shared::SharedList;
 use super::tls::Tls;
 use super::upstream::{KeepAlive, Upstream};
 use super::view::View;
@@ -63,9 +64,14 @@ impl Hash for Place {
     }
 }
 
-/// The idle connections to one destination, the one used last at the back.
+/// The connections to one destination that wait for an exchange.
 #[derive(Debug, Default)]
-pub(super) struct IdleList(RefCell<VecDeque<Idle>>);
+pub(super) struct IdleList {
+    /// Those of one exchange at a time, the one used last at the back.
+    kept: RefCell<VecDeque<Idle>>,
+    /// Those of many.
+    pub(super) shared: SharedList,
+}
 
 #[derive(Debug)]
 struct Idle {
@@ -198,14 +204,14 @@ async fn fill(view: &View) {
 impl IdleList {
     /// How many there are.
     fn len(&self) -> usize {
-        self.0.borrow().len()
+        self.kept.borrow().len()
     }
 
     /// Keeps a connection that is between two exchanges, or drops it if enough are kept, or if
     /// it has done enough.
     pub(super) fn keep(opened: Box<Opened>, keep_alive: &KeepAlive) {
         let home = Rc::clone(&opened.past.home);
-        let mut connections = home.0.borrow_mut();
+        let mut connections = home.kept.borrow_mut();
         let now = clock::now();
         let past = &opened.past;
         let age = now.saturating_duration_since(past.born);
@@ -225,7 +231,7 @@ impl IdleList {
     /// The connection used last, if there is one that is still quiet. `surely` asks the kernel,
     /// for requests that could not be sent a second time.
     pub(super) fn take(&self, now: Instant, surely: bool) -> Option<Box<Opened>> {
-        let mut connections = self.0.borrow_mut();
+        let mut connections = self.kept.borrow_mut();
         while let Some(mut idle) = connections.pop_back() {
             // What can be read from an idle connection is its end, or garbage.
             if now < idle.expires
@@ -239,7 +245,7 @@ impl IdleList {
     }
 
     fn drop_expired(&self, now: Instant) -> Option<Instant> {
-        let mut connections = self.0.borrow_mut();
+        let mut connections = self.kept.borrow_mut();
         connections.retain(|idle| now < idle.expires);
         connections.iter().map(|idle| idle.expires).min()
     }

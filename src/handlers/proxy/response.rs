@@ -5,6 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::attempt::Reply;
 use super::body::{Start, UpstreamBody};
 use super::call::Call;
 use super::outgoing::Outgoing;
@@ -38,10 +39,14 @@ pub(super) struct Asked<'a> {
 /// The answer cannot be trusted: its framing, its content as far as it has come, or a switch of
 /// protocols that nobody asked for.
 pub(super) fn respond(
-    call: Box<Call>,
+    reply: Reply,
     outgoing: &mut Option<Outgoing>,
     asked: Asked<'_>,
 ) -> Result<Response, ParseError> {
+    let call = match reply {
+        Reply::Own(call) => call,
+        Reply::Shared(call) => return call.respond(outgoing, &asked),
+    };
     let head = &call.incoming.head;
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         return switch(*call, outgoing.take(), asked);
@@ -67,7 +72,7 @@ fn is_persistent(version: Version, headers: &Headers) -> bool {
 }
 
 /// The length that the answer to a HEAD tells.
-fn told_length(
+pub(super) fn told_length(
     status: StatusCode,
     version: Version,
     headers: &Headers,
@@ -193,7 +198,7 @@ const OF_THE_CONNECTION: NameSet = NameSet::of(&[
 ]);
 
 /// Takes out what was about the upstream's connection only, and signs.
-fn clean(headers: &mut Headers, version: Version, trailers: bool) {
+pub(super) fn clean(headers: &mut Headers, version: Version, trailers: bool) {
     if headers.contains(&name::CONNECTION) {
         let options: SmallVec<[Box<[u8]>; 2]> =
             headers.list(&name::CONNECTION).map(Box::from).collect();

@@ -20,13 +20,14 @@ use std::time::{Duration, Instant};
 use super::admission::Denied;
 pub(super) use super::balance::Affinity;
 use super::balance::{Algorithm, Turns, hash};
-use super::connect::{Connection, Opened};
+use super::connect::Opened;
 use super::endpoint::{Endpoint, EndpointId};
 use super::health::Verdicts;
 use super::lease::{Lease, Trial};
 use super::manner::Manner;
 use super::pool::{IdleList, Pool};
 use super::roster::Roster;
+use super::shared::{self, Leased};
 use super::upstream::{KeepAlive, Rules, Timeouts, Upstream, UpstreamState};
 use crate::clock;
 use crate::exchange::{Deadlines, Escape, Exchange, Response, Why};
@@ -198,7 +199,7 @@ impl View {
         tried: &[EndpointId],
         repeatable: bool,
         preface: Option<&[u8]>,
-    ) -> Result<Connection, Refused> {
+    ) -> Result<Leased, Refused> {
         let view = self.current();
         let trial = Trial::pass(&view)?;
         let queued = !view.state.queue.is_empty();
@@ -215,14 +216,19 @@ impl View {
         lease.trial = trial;
         let endpoint = &lease.endpoint;
         endpoint.own.state.numbers.requests.add(view.worker, 1);
+        if view.manner.may_share() {
+            // Boxed, so that nobody else's future is larger for it.
+            return Box::pin(shared::obtain(lease, repeatable, preface)).await;
+        }
         let kept = match preface {
             None => endpoint.idle.take(clock::now(), !repeatable),
             Some(_) => None,
         };
-        match kept {
-            Some(opened) => Ok(opened.lent(lease, true)),
-            None => lease.connect(preface.unwrap_or_default()).await,
-        }
+        let connection = match kept {
+            Some(opened) => opened.lent(lease, true),
+            None => lease.connect(preface.unwrap_or_default()).await?,
+        };
+        Ok(Leased::Own(connection))
     }
 
     /// Waits until an endpoint may be used.
@@ -258,8 +264,8 @@ impl View {
 
     /// How many connections to each endpoint shall be ready.
     pub(super) fn wanted_idle(&self) -> usize {
-        if self.manner.announce.is_some() {
-            // Nobody knows yet whom they would be for.
+        if self.manner.announce.is_some() || self.manner.may_share() {
+            // Nobody knows yet whom they would be for; one that is shared is made by the first.
             return 0;
         }
         self.keep_alive.min_idle.min(self.keep_alive.max_idle)

@@ -52,6 +52,17 @@ pub fn authorities_of_the_system() -> Result<Vec<CertificateDer<'static>>, Strin
     })
 }
 
+/// The same, for HTTP/1.1 alone.
+pub fn only_http1(config: &Arc<ClientConfig>) -> Arc<ClientConfig> {
+    let wanted = Alpn::Http1.as_bytes();
+    if config.alpn_protocols == [wanted] {
+        return Arc::clone(config);
+    }
+    let mut config = ClientConfig::clone(config);
+    config.alpn_protocols = vec![wanted.to_vec()];
+    Arc::new(config)
+}
+
 impl Connecting {
     /// Makes it ready.
     ///

@@ -17,7 +17,7 @@ use std::sync::{Arc, LazyLock};
 
 pub use blocking::Blocking;
 pub use certificate::{Certificate, Mistake, Part, certificates, revocation_lists};
-pub use connect::{Connecting, Trust, authorities_of_the_system};
+pub use connect::{Connecting, Trust, authorities_of_the_system, only_http1};
 pub use explain::{explained, explained_io};
 pub use facts::{Client, Fact, Facts};
 pub use rustls::pki_types::{CertificateDer, ServerName};

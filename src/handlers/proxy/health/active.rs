@@ -14,6 +14,7 @@ use crate::handlers::proxy::balance::Random;
 use crate::handlers::proxy::endpoint::{Endpoint, EndpointState};
 use crate::handlers::proxy::manner::Manner;
 use crate::handlers::proxy::roster::Roster;
+use crate::handlers::proxy::shared::check;
 use crate::handlers::proxy::upstream::{Upstream, UpstreamState};
 
 /// How the endpoints of an upstream are checked.
@@ -115,6 +116,12 @@ impl Probe for Check {
         let found = match &self.how.way {
             Way::Tcp => checking::connect(&destination, &approach.preface, timeout)
                 .map(|()| "it can be connected to".into()),
+            Way::Http(question) if self.how.port.is_none() && self.manner.is_http2() => {
+                let names = (&*endpoint.host, &*endpoint.authority);
+                let [destination] = &destination;
+                check::ask(destination, &self.manner, names, question, timeout)
+                    .map(|status| format!("its check answers {status}"))
+            }
             Way::Http(question) => {
                 let authority = &endpoint.authority;
                 checking::ask(&destination, authority, approach, question, timeout)

@@ -17,6 +17,7 @@ first_byte_timeout = "60s"      # from the request sent to the first byte of the
 idle_timeout = "60s"            # between two bytes of a body; there is no total deadline
 tunnel_idle_timeout = "1h"      # of WebSockets and whatever else a connection is upgraded to
 keep_alive = { max_idle = 128, idle_timeout = "60s" }       # per worker and server
+# protocol = "h2c"              # HTTP/2, for gRPC say; over TLS "h2" or "auto"
 # tls = { ca = "internal-ca.pem", server_name = "app.internal" }    # servers over TLS
 # proxy_protocol = "v2"         # or "v1"; the servers must expect it
 max_connections = 200           # exchanges under way at a time, over all servers
@@ -81,6 +82,9 @@ pub(super) const KEYS: &[Key] = keys! {
     "proxy_protocol": "word" = "(none)",
         "every connection tells first whom it is for, `v1` or `v2`, and serves one request; \
          health checks tell that they are checks";
+    "protocol": "word" = r#""http/1.1""#,
+        "what is spoken: `http/1.1`, `h2` (HTTP/2 over TLS), `h2c` (HTTP/2 in the clear), or \
+         `auto`, which of both a server prefers over TLS; WebSockets go over http/1.1 alone";
     "tls": "table" = "(none; with https:// it is {})",
         "how servers over TLS are known for who they say they are, and what they are shown";
     "tls.ca": "path" = "(those the system trusts)",

@@ -29,12 +29,13 @@ use super::health::active::HealthCheck;
 use super::health::breaker::BreakerRules;
 use super::health::outlier::Outliers;
 use super::limits::Waiting;
-use super::manner::Manner;
+use super::manner::{Manner, Protocol};
 use super::resolve::Resolving;
 use super::upstream::{KeepAlive, Rules, Server, Timeouts, Upstream};
 use crate::build::{
     BuildContext, HumanDuration, Kind, ParseContext, Percent, Problem, Section, Settings,
 };
+use crate::handlers::address::Scheme;
 use crate::handlers::statuses::Statuses;
 
 /// A named group of endpoints.
@@ -72,6 +73,8 @@ struct Written {
     proxy_protocol: Option<Announce>,
     #[serde(default)]
     tls: Option<Spanned<WrittenTls>>,
+    #[serde(default)]
+    protocol: Option<Spanned<Protocol>>,
     /// None: who knows what the servers bear says so.
     #[serde(default)]
     max_connections: Option<Spanned<u32>>,
@@ -180,6 +183,7 @@ struct UpstreamSettings {
     keep_alive: KeepAlive,
     announce: Option<Announce>,
     tls: Option<TlsSettings>,
+    protocol: Protocol,
     max_connections: u32,
     waiting: Waiting,
     health_check: Option<Arc<HealthCheck>>,
@@ -202,6 +206,7 @@ fn parse(
     let settings = UpstreamSettings {
         servers: check.servers(&written.servers, scheme),
         tls: check.tls(scheme, written.tls.as_ref(), &written.servers),
+        protocol: check.protocol(scheme, &written),
         algorithm: Arc::new(check.algorithm(written.balance, written.hash.as_ref())),
         sticky: written
             .sticky_cookie
@@ -244,6 +249,33 @@ fn parse(
 }
 
 impl Check<'_, '_, '_> {
+    /// What is spoken with the servers, which must go with how they are connected to.
+    fn protocol(&mut self, scheme: Scheme, all: &Written) -> Protocol {
+        let Some(written) = &all.protocol else {
+            return Protocol::default();
+        };
+        let protocol = *written.get_ref();
+        let refused = match (protocol, scheme) {
+            (Protocol::Http2 | Protocol::Auto, Scheme::Http) => Some((
+                "it is agreed on over TLS, and these servers are in the clear",
+                "h2c",
+            )),
+            (Protocol::Http2Clear, Scheme::Https) => Some((
+                "it is HTTP/2 in the clear, and these servers are over TLS",
+                "h2",
+            )),
+            _ => None,
+        };
+        if let Some((message, instead)) = refused {
+            self.refuse(written, message, &format!("write protocol = \"{instead}\""));
+        }
+        if all.proxy_protocol.is_some() && protocol != Protocol::Http1 {
+            let message = "a connection that clients share cannot tell of one of them";
+            self.refuse(written, message, "leave `proxy_protocol` or `protocol` out");
+        }
+        protocol
+    }
+
     fn keep_alive(&mut self, written: &WrittenKeepAlive) -> KeepAlive {
         let lifetime = written.max_lifetime.as_ref();
         if *written.min_idle.get_ref() > written.max_idle {
@@ -306,7 +338,8 @@ impl Settings<Arc<Upstream>> for UpstreamSettings {
         let tls = self.tls.as_ref();
         let manner = Manner {
             announce: self.announce,
-            tls: tls.map(|tls| tls.build(cx)).transpose()?,
+            tls: tls.map(|tls| tls.build(cx, self.protocol)).transpose()?,
+            protocol: self.protocol,
         };
         let upstream = Upstream::new(
             &name,

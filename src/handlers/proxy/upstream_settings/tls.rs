@@ -10,6 +10,7 @@ use super::Check;
 use super::servers::WrittenServer;
 use crate::build::{BuildContext, Problem, Span};
 use crate::handlers::address::Scheme;
+use crate::handlers::proxy::manner::Protocol;
 use crate::handlers::proxy::tls::Tls;
 use crate::sys::tls::{
     self, Alpn, Certificate, Connecting, Part, ServerName, Trust, authorities_of_the_system,
@@ -122,7 +123,11 @@ impl TlsSettings {
     }
 
     /// Reads what the files hold.
-    pub(super) fn build(&self, cx: &mut BuildContext<'_>) -> Result<Arc<Tls>, Box<Problem>> {
+    pub(super) fn build(
+        &self,
+        cx: &mut BuildContext<'_>,
+        protocol: Protocol,
+    ) -> Result<Arc<Tls>, Box<Problem>> {
         let trust = match (&self.ca, &self.unverified) {
             (Some((path, at)), _) => {
                 let text = cx.read(path, AUTHORITIES_BYTES_MAX, at)?;
@@ -149,7 +154,11 @@ impl TlsSettings {
         let connecting = Connecting {
             trust,
             identity: self.identity(cx)?,
-            protocols: vec![Alpn::Http1],
+            protocols: match protocol {
+                Protocol::Http1 | Protocol::Http2Clear => vec![Alpn::Http1],
+                Protocol::Http2 => vec![Alpn::Http2],
+                Protocol::Auto => vec![Alpn::Http2, Alpn::Http1],
+            },
         };
         // What is agreed on with servers outlives a reload that changes none of it.
         let name = format!("{} {}", cx.name, connecting.fingerprint());
