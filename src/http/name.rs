@@ -214,6 +214,8 @@ names! {
     // What browsers send with every request: read faster than a name that has to be checked.
     DNT "DNT"
     PRIORITY "Priority"
+    SEC_WEBSOCKET_KEY "Sec-WebSocket-Key"
+    SEC_WEBSOCKET_ACCEPT "Sec-WebSocket-Accept"
     SEC_CH_UA "Sec-CH-UA"
     SEC_CH_UA_MOBILE "Sec-CH-UA-Mobile"
     SEC_CH_UA_PLATFORM "Sec-CH-UA-Platform"

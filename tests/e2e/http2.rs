@@ -5,6 +5,7 @@ mod ending;
 mod floods;
 mod priorities;
 mod proxied;
+mod websocket;
 
 use crate::support::daemon::Daemon;
 use crate::support::h2::{Client, PREFACE};

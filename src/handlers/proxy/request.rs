@@ -113,7 +113,7 @@ pub(super) fn own_head(
 /// Whether the client asks to leave HTTP for something else, and may: HTTP/2 in the clear would
 /// let it speak to the upstream past every rule that is held here.
 pub(super) fn may_upgrade(request: &RequestHead, has_body: bool) -> bool {
-    request.version == Version::Http11
+    request.version != Version::Http10
         && !has_body
         && request.method == Method::Get
         && request.headers.contains(&name::UPGRADE)

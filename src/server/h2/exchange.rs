@@ -12,11 +12,12 @@ use super::head;
 use super::priority::Priority;
 use super::respond::Respond;
 use super::session::{Open, Session};
+use super::tunnel;
 use super::turns::Piece;
 use super::write::{self, Sent};
 use crate::clock;
 use crate::exchange::client::{client_ip, is_within};
-use crate::exchange::{BodyStream, Exchange, Outcome, Response};
+use crate::exchange::{Body, BodyStream, Exchange, Outcome, Random, Response};
 use crate::http::h1::state::DRAINED_MAX;
 use crate::http::target::Form;
 use crate::http::{Method, RequestHead, StatusCode, name};
@@ -55,7 +56,15 @@ pub(super) async fn serve(head: &mut RequestHead, asked: Asked) {
     let has_content = !stream.is_end_stream();
     let prepared = head::read(head, &parts, has_content, &snapshot.generation.limits);
     drop(parts);
+    let mut raw = None;
     let (body, refusal) = match prepared {
+        Ok(asked) if asked.tunnel => {
+            let random = connection.worker.locals.keep::<Random>();
+            let key = head::websocket_key([random.next(), random.next()]);
+            head.headers.set(&name::SEC_WEBSOCKET_KEY, key);
+            raw = Some(stream);
+            (None, None)
+        }
         Ok(asked) if has_content => {
             let body = RequestBody::new(&session, &snapshot, &respond, stream, asked);
             (Some(body), None)
@@ -66,17 +75,8 @@ pub(super) async fn serve(head: &mut RequestHead, asked: Asked) {
     let progress = body.as_ref().map(|body| Rc::clone(body.progress()));
     let is_head = head.method == Method::Head;
     let priority = Priority::of(&head.headers);
-    let peer = connection.info.peer.ip();
-    let trusted = &snapshot.generation.trusted_proxies;
-    let mut x = Exchange::new(head, &connection.info, &connection.worker.locals, started);
-    x.client_ip = client_ip(peer, &x.request.headers, trusted);
-    x.trusted_peer = is_within(peer, trusted);
-    x.body_limit = body.as_ref().map(RequestBody::limit);
-    x.body = body.map(|body| Box::new(body) as Box<dyn BodyStream>);
-    x.generation = snapshot.generation.id;
-    x.draining = connection.worker.phase.get() != Phase::Serving;
-    x.phases.read = Some(clock::now());
-    x.inform = Some(&*respond);
+    let mut x = begin(head, &session, &snapshot, &respond, body);
+    x.started = started;
     let mut answer = answer(&session, &mut x, &snapshot, &respond, refusal).await;
     behind::start(&mut x, answer.route, &connection.worker, &snapshot);
     let unread = x.body.take().map(|mut unread| {
@@ -85,6 +85,9 @@ pub(super) async fn serve(head: &mut RequestHead, asked: Asked) {
     });
     replace_if_body_failed(&mut answer.response, progress.as_deref());
     x.why = answer.response.why.or(x.why);
+    if raw.is_some() {
+        answer_tunnel(&mut answer.response);
+    }
     let status = answer.response.status;
     let options = write::Options {
         session: &session,
@@ -94,12 +97,11 @@ pub(super) async fn serve(head: &mut RequestHead, asked: Asked) {
         priority,
         time_limit: x.time_limit,
     };
-    let sent = write::write(&mut answer.response, &options).await;
+    let sent = send(&mut answer.response, raw, &options).await;
     if sent.why.is_none() {
         session.wire.watch.borrow_mut().answered();
     }
-    let received = progress.as_ref();
-    let received = received.map_or(0, |progress| progress.received.get());
+    let received = progress.as_ref().map_or(0, |own| own.received.get());
     finish(&answer, &mut x, sent, status, received);
     if let (Some(unread), Some(progress)) = (unread, progress)
         && sent.why.is_none()
@@ -107,6 +109,63 @@ pub(super) async fn serve(head: &mut RequestHead, asked: Asked) {
         && progress.failed.get().is_none()
     {
         drain(&session, unread).await;
+    }
+}
+
+/// The exchange of a request that has come.
+fn begin<'x>(
+    head: &'x mut RequestHead,
+    session: &'x Session,
+    snapshot: &Snapshot,
+    respond: &'x Respond,
+    body: Option<RequestBody>,
+) -> Exchange<'x> {
+    let connection = &session.connection;
+    let peer = connection.info.peer.ip();
+    let trusted = &snapshot.generation.trusted_proxies;
+    let now = clock::now();
+    let mut x = Exchange::new(head, &connection.info, &connection.worker.locals, now);
+    x.trusted_peer = is_within(peer, trusted);
+    if x.trusted_peer {
+        x.client_ip = client_ip(peer, &x.request.headers, trusted);
+    }
+    x.body_limit = body.as_ref().map(RequestBody::limit);
+    x.body = body.map(|body| Box::new(body) as Box<dyn BodyStream>);
+    x.generation = snapshot.generation.id;
+    x.draining = connection.worker.phase.get() != Phase::Serving;
+    x.phases.read = Some(now);
+    x.inform = Some(respond);
+    x
+}
+
+/// Sends a response; `raw` is the stream of a request for a tunnel.
+async fn send(
+    response: &mut Response,
+    raw: Option<RecvStream>,
+    options: &write::Options<'_>,
+) -> Sent {
+    match (raw, std::mem::take(&mut response.body)) {
+        (Some(stream), Body::Tunnel(tunnel)) => match write::open(response, options) {
+            // Boxed, so that others have no room for it.
+            Ok(writer) => Box::pin(tunnel::carry(options.session, tunnel, stream, writer)).await,
+            Err(sent) => sent,
+        },
+        (_, body) => {
+            response.body = body;
+            write::write(response, options).await
+        }
+    }
+}
+
+/// The answer to a request for a tunnel: 200 says that the stream is one (RFC 8441 §5), so nothing
+/// else may.
+fn answer_tunnel(response: &mut Response) {
+    if matches!(response.body, Body::Tunnel(_)) {
+        response.status = StatusCode::OK;
+        response.headers.remove(&name::SEC_WEBSOCKET_ACCEPT);
+    } else if response.status.is_success() {
+        let reason = "no WebSocket is served here";
+        *response = Response::error_text(StatusCode::NOT_IMPLEMENTED, reason);
     }
 }
 

@@ -77,14 +77,40 @@ fn read_parts(
         tunnel: false,
     };
     if head.method == Method::Connect {
-        return Err(Refusal {
-            status: StatusCode::NOT_IMPLEMENTED,
-            reason: "this server is no tunnel: CONNECT is not implemented",
-            why: Why::BadMethod,
-        });
+        asked.tunnel = protocol.is_some_and(|own| own.as_str() == "websocket");
+        if !asked.tunnel {
+            return Err(Refusal {
+                status: StatusCode::NOT_IMPLEMENTED,
+                reason: "this server is a tunnel for nothing but WebSockets",
+                why: Why::BadMethod,
+            });
+        }
+        ask_for_tunnel(head);
     }
     asked.expects_continue = read_expectation(&mut head.headers, has_content)?;
     Ok(asked)
+}
+
+/// Asks as an HTTP/1.1 client does (RFC 8441 §5.1); the key is made where it is drawn.
+fn ask_for_tunnel(head: &mut RequestHead) {
+    head.method = Method::Get;
+    head.headers.append(&name::UPGRADE, "websocket");
+    head.headers.append(&name::CONNECTION, "Upgrade");
+}
+
+/// The key of a WebSocket's handshake (RFC 6455 §4.1): 16 bytes in Base64, of which nobody keeps
+/// a secret.
+pub(super) fn websocket_key(numbers: [u64; 2]) -> [u8; 24] {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let letter = |bits: u64| ALPHABET[usize::try_from(bits & 63).unwrap_or_default()];
+    let mut key = *b"AAAAAAAAAAAAAAAAAAAAAA==";
+    for (at, place) in key.iter_mut().take(22).enumerate() {
+        let number = numbers[usize::from(at >= 10)];
+        *place = letter(number >> (6 * (at % 10)));
+    }
+    // The last letter holds the last two bits.
+    key[21] = letter(numbers[1] & 0x30);
+    key
 }
 
 /// `:path` is a path with a query, or `*` (RFC 9113 §8.3.1); with CONNECT there is none.
@@ -247,4 +273,15 @@ pub(super) fn read_trailers(fields: &HeaderMap, limits: &Limits) -> Result<Optio
         }
     }
     Ok((!trailers.is_empty()).then_some(trailers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::websocket_key;
+
+    #[test]
+    fn the_key_of_a_handshake_is_sixteen_bytes_in_base64() {
+        assert_eq!(&websocket_key([0, 0]), b"AAAAAAAAAAAAAAAAAAAAAA==");
+        assert_eq!(&websocket_key([u64::MAX; 2]), b"/////////////////////w==");
+    }
 }

@@ -13,6 +13,7 @@ mod respond;
 mod seat;
 mod session;
 mod supplies;
+mod tunnel;
 mod turns;
 mod watch;
 mod wire;
@@ -113,7 +114,8 @@ fn builder(limits: &Limits) -> Builder {
         .max_concurrent_reset_streams(RESETS_REMEMBERED)
         .max_pending_accept_reset_streams(RESETS_UNSEEN_MAX)
         .max_local_error_reset_streams(Some(ERRORS_MAX))
-        .max_send_buffer_size(SEND_BUFFER);
+        .max_send_buffer_size(SEND_BUFFER)
+        .enable_connect_protocol();
     builder
 }
 

@@ -105,32 +105,21 @@ impl Wire {
     fn poll_write(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let total: usize = slices.iter().map(|slice| slice.len()).sum();
         let mut output = self.output.borrow_mut();
-        loop {
-            if output.len() + total <= GATHERED_MAX {
-                if output.capacity() == 0 {
-                    *output = self.buffers.output.take();
-                }
-                for slice in slices {
-                    output.extend_from_slice(slice);
-                }
-                return Poll::Ready(Ok(total));
-            }
-            let none = IoSlice::new(&[]);
-            let first = slices.first().copied().unwrap_or(none);
-            let second = slices.get(1).copied().unwrap_or(none);
-            let all = [IoSlice::new(&output), first, second];
+        // What has been offered once is offered again before anything else: under encryption it
+        // may be on its way already.
+        while !output.is_empty() && output.len() + total > GATHERED_MAX {
+            let all = [IoSlice::new(&output)];
             let count = ready!(self.connection.transport.poll_write(cx, &all, More::No))?;
             self.note(count)?;
-            match count.checked_sub(output.len()) {
-                Some(taken) => {
-                    output.clear();
-                    if taken > 0 {
-                        return Poll::Ready(Ok(taken));
-                    }
-                }
-                None => drop(output.drain(..count)),
-            }
+            output.drain(..count);
         }
+        if output.capacity() == 0 {
+            *output = self.buffers.output.take();
+        }
+        for slice in slices {
+            output.extend_from_slice(slice);
+        }
+        Poll::Ready(Ok(total))
     }
 
     fn poll_read(&self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

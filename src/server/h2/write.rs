@@ -75,6 +75,15 @@ pub(super) async fn write(response: &mut Response, options: &Options<'_>) -> Sen
     Box::pin(Writer::new(stream, options).write(body)).await
 }
 
+/// Sends the head of a stream that becomes a tunnel; who writes to it.
+pub(super) fn open<'o>(response: &Response, options: &'o Options<'o>) -> Result<Writer<'o>, Sent> {
+    let head = head(response, None, options);
+    match options.respond.send(response.status, head, false) {
+        Ok(stream) => Ok(Writer::new(stream, options)),
+        Err(error) => Err(Sent::cut(0, options.session.why(&error))),
+    }
+}
+
 /// Content that the client has room for now: all of it, in one go.
 fn send_at_once(
     mut stream: SendStream<Piece>,
@@ -146,7 +155,7 @@ impl Sent {
 }
 
 /// The content of one response on its way.
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     stream: SendStream<Piece>,
     options: &'a Options<'a>,
     turn: Turn,
@@ -182,13 +191,13 @@ impl<'a> Writer<'a> {
             Body::File(slice) => self.file(&slice, true).await,
             Body::Parts(parts) => self.parts(parts).await,
             Body::Stream(stream) => self.stream(stream).await,
-            // Nothing switches protocols here: a handler that does has not looked at the version.
+            // Tunnels have a way of their own: nobody asked for this one.
             Body::Tunnel(_) => Err(Why::BadMethod),
         };
         self.done(sent)
     }
 
-    fn done(mut self, sent: Result<(), Why>) -> Sent {
+    pub(super) fn done(mut self, sent: Result<(), Why>) -> Sent {
         let Err(why) = sent else {
             return Sent::all(self.sent);
         };
@@ -199,7 +208,7 @@ impl<'a> Writer<'a> {
         Sent::cut(self.sent, why)
     }
 
-    fn end(&mut self) -> Result<(), Why> {
+    pub(super) fn end(&mut self) -> Result<(), Why> {
         let piece = self.turn.piece(Bytes::new());
         let sent = self.stream.send_data(piece, true);
         sent.map_err(|error| self.options.session.why(&error))
@@ -269,7 +278,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Sends bytes, as the client makes room for them.
-    async fn send(&mut self, mut bytes: Bytes, ends: bool) -> Result<(), Why> {
+    pub(super) async fn send(&mut self, mut bytes: Bytes, ends: bool) -> Result<(), Why> {
         while !bytes.is_empty() {
             let room = self.room(bytes.len().min(PIECE_MAX)).await?;
             let piece = bytes.split_to(room.min(bytes.len()));
