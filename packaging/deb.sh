@@ -40,8 +40,8 @@ install -D -m 644 packaging/httpserverd.8 "$root/usr/share/man/man8/httpserverd.
 install -D -m 644 packaging/httpserver.toml.5 "$root/usr/share/man/man5/httpserver.toml.5"
 install -D -m 644 packaging/logrotate "$root/etc/logrotate.d/httpserverd"
 install -m 644 packaging/debian/copyright README.md config/REFERENCE.md "$doc"
-mkdir "$doc/examples"
-install -m 644 config/examples/*.toml "$doc/examples" 2>/dev/null || rmdir "$doc/examples"
+install -D -m 644 systemd/notify-reload.conf "$doc/examples/notify-reload.conf"
+install -m 644 config/examples/*.toml "$doc/examples"
 
 completions() {
 	mkdir -p "$root/$2"

@@ -86,7 +86,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("strsim", &["build/context.rs", "exchange/variable.rs"]),
     (
         "tracing_appender",
-        &["daemon/log_file.rs", "daemon/sinks.rs"],
+        &["daemon/rolling.rs", "daemon/sinks.rs"],
     ),
     ("subtle", &["middleware/basic_auth/", "middleware/api_key/"]),
     (

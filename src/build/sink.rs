@@ -6,6 +6,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Rotation;
+
 /// What a log is written to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SinkTarget {
@@ -14,7 +16,7 @@ pub enum SinkTarget {
     /// Standard error.
     Stderr,
     /// A file, appended to. Absolute.
-    File(PathBuf),
+    File(PathBuf, Rotation),
 }
 
 /// Takes lines over and never blocks.

@@ -153,7 +153,7 @@ impl Page<'_> {
             LogOutput::Stdout => self.value("log", "output", &quoted("stdout")),
             LogOutput::File { path, rotation } => {
                 self.value("log", "output", &quoted(&path.to_string_lossy()));
-                self.value("log", "rotation", &quoted(rotation.as_str()));
+                self.value("log", "rotation", &rotation.to_string());
             }
         }
     }

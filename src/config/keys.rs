@@ -51,7 +51,9 @@ pub(super) const LOG: &[Key] = keys! {
     "level": "word" = r#""info""#, "`error`, `warn`, `info`, `debug` or `trace`";
     "format": "word" = r#""text""#, "`text` or `json`";
     "output": "word or path" = r#""stderr""#, "`stderr`, `stdout`, or a file to append to";
-    "rotation": "word" = r#""never""#, "of a file: `daily`, `hourly` or `never`";
+    "rotation": "word or table" = r#""never""#,
+        "of a file: `daily`, `hourly`, `never`, `{ when = \"daily\", keep = 14 }` or \
+         `{ size = \"100MB\", keep = 7 }`";
 };
 
 /// `[[listener]]`

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use super::written::Workers;
-use crate::build::{Kind, Settings, Span};
+use crate::build::{Kind, Rotation, Settings, Span};
 use crate::exchange::Middleware;
 use crate::generation::{Limits, Protocols, ProxyProtocol};
 use crate::handlers::Handler;
@@ -106,20 +106,9 @@ pub enum LogOutput {
     File {
         /// Which; relative to the configuration file.
         path: PathBuf,
-        /// When a new one is begun.
+        /// When a new one begins.
         rotation: Rotation,
     },
-}
-
-/// When a new log file is begun.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rotation {
-    /// At midnight, UTC.
-    Daily,
-    /// At the full hour.
-    Hourly,
-    /// Never: something else moves the file, and SIGUSR1 has it opened anew.
-    Never,
 }
 
 /// A place to listen.
@@ -369,20 +358,6 @@ impl LogFormat {
         match self {
             Self::Text => "text",
             Self::Json => "json",
-        }
-    }
-}
-
-impl Rotation {
-    /// All three.
-    pub const ALL: [Self; 3] = [Self::Daily, Self::Hourly, Self::Never];
-
-    /// As the file writes it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Daily => "daily",
-            Self::Hourly => "hourly",
-            Self::Never => "never",
         }
     }
 }

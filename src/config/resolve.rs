@@ -14,13 +14,13 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::file::{File, Table};
-use super::model::{Level, Log, LogFormat, LogOutput, Model, Rotation, Server, Workers};
+use super::model::{Level, Log, LogFormat, LogOutput, Model, Server, Workers};
 use super::provenance::Provenance;
 use super::sources::Sources;
 use super::written;
 use crate::build::problem::Severity;
 use crate::build::wording::one_of;
-use crate::build::{HumanDuration, ParseContext, Problem, Span};
+use crate::build::{HumanDuration, ParseContext, Problem, Rotation, Span, Turn};
 use layers::Layers;
 
 /// One a core that the process may use: a worker never waits, so more would only take turns.
@@ -58,7 +58,10 @@ const LOG_FORMAT: LogFormat = LogFormat::Text;
 const LOG_OUTPUT: LogOutput = LogOutput::Stderr;
 
 /// Whoever names a file has his own way to rotate it, or says so.
-const LOG_ROTATION: Rotation = Rotation::Never;
+const LOG_ROTATION: Rotation = Rotation {
+    turn: Turn::Never,
+    keep: None,
+};
 
 /// What a configuration means, as far as it could be made out.
 pub(super) struct Resolved {
@@ -223,13 +226,7 @@ impl Resolver<'_, '_> {
             LOG_FORMAT,
         );
         let rotation_at = rotation.as_ref().map(|(_, span)| span.clone());
-        let rotation = self.one_of(
-            "rotation",
-            rotation,
-            Rotation::ALL,
-            Rotation::as_str,
-            LOG_ROTATION,
-        );
+        let rotation = or(rotation, LOG_ROTATION);
         let output = match output.as_ref().map(|(output, _)| output.as_str()) {
             None => LOG_OUTPUT,
             Some("stderr") => LogOutput::Stderr,
@@ -245,7 +242,7 @@ impl Resolver<'_, '_> {
                 rotation,
             },
         };
-        let rotates = rotation != Rotation::Never;
+        let rotates = rotation.turn != Turn::Never;
         let is_file = matches!(output, LogOutput::File { .. });
         if let Some(at) = rotation_at.filter(|_| rotates && !is_file) {
             let problem = Problem::warning("W0502", at, "`rotation` without a file does nothing");

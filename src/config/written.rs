@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 use toml::Spanned;
 
-use crate::build::{ByteRate, ByteSize, HumanDuration, Network};
+use crate::build::{ByteRate, ByteSize, HumanDuration, Network, Rotation};
 use crate::http::Method;
 
 /// `[server]`
@@ -59,7 +59,7 @@ pub(super) struct Log {
     pub(super) level: Option<Spanned<String>>,
     pub(super) format: Option<Spanned<String>>,
     pub(super) output: Option<Spanned<String>>,
-    pub(super) rotation: Option<Spanned<String>>,
+    pub(super) rotation: Option<Spanned<Rotation>>,
 }
 
 /// `[[listener]]`

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use super::rolling::{Dated, Numbered};
+use crate::build::{Rotation, Turn};
 
 /// What is written to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,18 +17,7 @@ pub(super) enum Place {
     /// Standard error.
     Stderr,
     /// A file, appended to.
-    File(PathBuf, Turn),
-}
-
-/// When a new file is begun, named by the old name and the time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Turn {
-    /// Every day.
-    Daily,
-    /// Every hour.
-    Hourly,
-    /// Never; whoever moves it away sends SIGUSR1.
-    Never,
+    File(PathBuf, Rotation),
 }
 
 /// The writer of a place, and a way to have it write elsewhere from the next write on.
@@ -68,7 +58,8 @@ enum Output {
     Stdout,
     Stderr,
     File(File),
-    Rolling(RollingFileAppender),
+    Numbered(Numbered),
+    Dated(Dated),
 }
 
 impl Write for Writer {
@@ -113,23 +104,17 @@ impl Reopener {
 
 impl Output {
     fn open(place: &Place) -> io::Result<Self> {
-        let (path, rotation) = match place {
+        let (path, Rotation { turn, keep }) = match place {
             Place::Stdout => return Ok(Self::Stdout),
             Place::Stderr => return Ok(Self::Stderr),
-            Place::File(path, turn) => match turn {
-                Turn::Never => return append(path).map(Self::File),
-                Turn::Daily => (path, Rotation::DAILY),
-                Turn::Hourly => (path, Rotation::HOURLY),
-            },
+            Place::File(path, rotation) => (path, *rotation),
         };
-        let folder = path.parent().unwrap_or_else(|| Path::new(""));
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        RollingFileAppender::builder()
-            .rotation(rotation)
-            .filename_prefix(name)
-            .build(folder)
-            .map(Self::Rolling)
-            .map_err(io::Error::other)
+        match turn {
+            Turn::Never => append(path).map(Self::File),
+            Turn::Daily => Dated::daily(path, keep).map(Self::Dated),
+            Turn::Hourly => Dated::hourly(path, keep).map(Self::Dated),
+            Turn::Size(size) => Numbered::open(path, size, keep).map(Self::Numbered),
+        }
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -139,12 +124,14 @@ impl Output {
                 .and_then(|()| io::stdout().flush()),
             Self::Stderr => io::stderr().write_all(bytes),
             Self::File(file) => file.write_all(bytes),
-            Self::Rolling(files) => files.write_all(bytes),
+            Self::Numbered(file) => file.write_all(bytes),
+            Self::Dated(files) => files.write_all(bytes),
         }
     }
 }
 
-fn append(path: &Path) -> io::Result<File> {
+/// Opens a file to append to it; its folder is made if it is not there.
+pub(super) fn append(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -166,11 +153,36 @@ impl Place {
 mod tests {
     use super::*;
 
+    fn turning(turn: Turn) -> Rotation {
+        Rotation { turn, keep: None }
+    }
+
+    #[test]
+    fn a_file_of_a_size_that_was_moved_away_is_begun_anew_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("log"), folder.path().join("moved"));
+        let (mut writer, reopener) =
+            open(&Place::File(path.clone(), turning(Turn::Size(4)))).unwrap();
+        writer.write_all(b"1\n").unwrap();
+        fs::rename(&path, &moved).unwrap();
+        reopener.reopen().unwrap();
+        for line in [b"2\n", b"3\n", b"4\n"] {
+            writer.write_all(line).unwrap();
+        }
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(
+            (read("moved").as_str(), read("log").as_str()),
+            ("1\n", "4\n")
+        );
+        assert_eq!(read("log.1"), "2\n3\n");
+    }
+
     #[test]
     fn a_file_that_was_moved_away_is_left_at_the_next_write() {
         let folder = tempfile::tempdir().unwrap();
         let (path, moved) = (folder.path().join("a/log"), folder.path().join("moved"));
-        let (mut writer, reopener) = open(&Place::File(path.clone(), Turn::Never)).unwrap();
+        let place = Place::File(path.clone(), Rotation::default());
+        let (mut writer, reopener) = open(&place).unwrap();
         writer.write_all(b"1\n").unwrap();
         fs::rename(&path, &moved).unwrap();
         writer.write_all(b"2\n").unwrap();
@@ -183,7 +195,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_is_counted_and_the_next_is_tried() {
-        let full = Place::File("/dev/full".into(), Turn::Never);
+        let full = Place::File("/dev/full".into(), Rotation::default());
         let (mut writer, reopener) = open(&full).unwrap();
         writer.write_all(b"1\n").unwrap();
         writer.write_all(b"2\n").unwrap();
@@ -193,7 +205,7 @@ mod tests {
     #[test]
     fn rotated_files_are_named_by_their_time() {
         let folder = tempfile::tempdir().unwrap();
-        let place = Place::File(folder.path().join("d.log"), Turn::Daily);
+        let place = Place::File(folder.path().join("d.log"), turning(Turn::Daily));
         let (mut writer, reopener) = open(&place).unwrap();
         writer.write_all(b"1\n").unwrap();
         reopener.reopen().unwrap();
@@ -207,6 +219,6 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_opened_is_an_error() {
-        assert!(open(&Place::File("/proc/no/such".into(), Turn::Never)).is_err());
+        assert!(open(&Place::File("/proc/no/such".into(), Rotation::default())).is_err());
     }
 }

@@ -17,6 +17,7 @@ mod plane;
 mod prober;
 mod process;
 mod reload;
+mod rolling;
 mod signals;
 mod sinks;
 mod systemd;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tracing::level_filters::LevelFilter;
 
 use super::listening::{Added, Listening};
-use super::log_file::{Place, Turn};
+use super::log_file::Place;
 use super::logging::{LogSettings, Logging};
 use super::sinks::{LogFile, LogFiles};
 use crate::build::{CarryOver, Sinks};
-use crate::config::model::{Level, LogFormat, LogOutput, Rotation};
+use crate::config::model::{Level, LogFormat, LogOutput};
 use crate::config::{self, Inputs, Loaded, Main, Model, Report, Surroundings};
 use crate::generation::Generation;
 use crate::telemetry::Metrics;
@@ -131,14 +131,9 @@ impl Loader {
         let place = match &model.log.output {
             LogOutput::Stderr => Place::Stderr,
             LogOutput::Stdout => Place::Stdout,
-            LogOutput::File { path, rotation } => Place::File(
-                self.configuration.folder().join(path),
-                match rotation {
-                    Rotation::Daily => Turn::Daily,
-                    Rotation::Hourly => Turn::Hourly,
-                    Rotation::Never => Turn::Never,
-                },
-            ),
+            LogOutput::File { path, rotation } => {
+                Place::File(self.configuration.folder().join(path), *rotation)
+            }
         };
         LogSettings {
             level: match model.log.level {

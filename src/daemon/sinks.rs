@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::warn;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-use super::log_file::{self, Place, Reopener, Turn};
+use super::log_file::{self, Place, Reopener};
 use crate::build::{Sink, SinkTarget, Sinks};
 use crate::clock;
 
@@ -100,7 +100,7 @@ impl Sinks for LogFiles {
         let place = match target {
             SinkTarget::Stdout => Place::Stdout,
             SinkTarget::Stderr => Place::Stderr,
-            SinkTarget::File(path) => Place::File(path.clone(), Turn::Never),
+            SinkTarget::File(path, rotation) => Place::File(path.clone(), *rotation),
         };
         let file: Arc<dyn Sink> = self.get(&place)?;
         Ok(file)
@@ -162,13 +162,14 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::build::Rotation;
 
     #[test]
     fn a_file_is_opened_once_and_closed_when_nobody_logs_to_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let files = LogFiles::default();
-        let target = SinkTarget::File(path.clone());
+        let target = SinkTarget::File(path.clone(), Rotation::default());
         let first = files.open(&target).unwrap();
         let second = files.open(&target).unwrap();
         first.write(b"a\n");

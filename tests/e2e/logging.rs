@@ -101,6 +101,30 @@ fn files_that_were_moved_away_are_opened_anew_at_usr1() {
 }
 
 #[test]
+fn a_file_that_is_full_is_followed_by_the_next_and_the_oldest_goes() {
+    let rotation = "output = \"access.log\"\nrotation = { size = \"4KiB\", keep = 2 }\n";
+    let daemon = Daemon::start(&CONFIG.replace("output = \"access.log\"\n", rotation));
+    let exists = |name: &str| daemon.folder().join(name).exists();
+    let padding = "x".repeat(3000);
+    for round in 0..4 {
+        assert_eq!(
+            daemon.get("web", &format!("/{round}/{padding}")).status(),
+            200
+        );
+        // In a file of its own each, as two would not fit.
+        wait_file(&daemon, "access.log", &format!("/{round}/"));
+    }
+    for (name, round) in [("access.log.1", "/2/"), ("access.log.2", "/1/")] {
+        let old = fs::read_to_string(daemon.folder().join(name)).unwrap();
+        assert!(
+            old.contains(round) && old.lines().count() == 1,
+            "{name}: {old}"
+        );
+    }
+    assert!(!exists("access.log.3"));
+}
+
+#[test]
 fn access_is_logged_to_standard_output_unless_told_otherwise() {
     let text = CONFIG.replace("output = \"access.log\"\n", "");
     let mut daemon = Daemon::start(&text);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use crate::build::{BuildContext, Problem, Section, Sink, SinkTarget, Span};
+use crate::build::{BuildContext, Problem, Rotation, Section, Sink, SinkTarget, Span};
 
 /// Where lines go.
 #[derive(Debug)]
@@ -18,14 +18,32 @@ pub(super) struct Output {
 enum Place {
     Stdout,
     Stderr,
-    File(PathBuf),
+    File(PathBuf, Rotation),
 }
 
 impl Output {
-    /// Reads `output`.
+    /// Reads `output` and its `rotation`.
     pub(super) fn parse(
         section: &Section<'_>,
         written: Option<&Spanned<String>>,
+        rotation: Option<&Spanned<Rotation>>,
+    ) -> Result<Self, Box<Problem>> {
+        let output = Self::parse_place(section, written, rotation)?;
+        let turns = rotation.filter(|rotation| *rotation.get_ref() != Rotation::default());
+        match (&output.place, turns) {
+            (Place::Stdout | Place::Stderr, Some(rotation)) => {
+                let span = section.at(rotation.span());
+                let problem = Problem::error("E0002", span, "`rotation` is of a file");
+                Err(Box::new(problem.hint("`output` names the file")))
+            }
+            (Place::File(..), _) | (_, None) => Ok(output),
+        }
+    }
+
+    fn parse_place(
+        section: &Section<'_>,
+        written: Option<&Spanned<String>>,
+        rotation: Option<&Spanned<Rotation>>,
     ) -> Result<Self, Box<Problem>> {
         let Some(written) = written else {
             return Ok(Self {
@@ -44,7 +62,10 @@ impl Output {
                 let problem = Problem::error("E0002", span, message).hint(hint);
                 return Err(Box::new(problem));
             }
-            path => Place::File(path.into()),
+            path => {
+                let rotation = rotation.map(|rotation| *rotation.get_ref());
+                Place::File(path.into(), rotation.unwrap_or_default())
+            }
         };
         Ok(Self { place, span })
     }
@@ -53,11 +74,11 @@ impl Output {
         let target = match &self.place {
             Place::Stdout => SinkTarget::Stdout,
             Place::Stderr => SinkTarget::Stderr,
-            Place::File(path) => SinkTarget::File(cx.path(path)),
+            Place::File(path, rotation) => SinkTarget::File(cx.path(path), *rotation),
         };
         cx.sinks.open(&target).map_err(|error| {
             let message = match &target {
-                SinkTarget::File(path) => format!("cannot open {}: {error}", path.display()),
+                SinkTarget::File(path, _) => format!("cannot open {}: {error}", path.display()),
                 SinkTarget::Stdout | SinkTarget::Stderr => format!("cannot log: {error}"),
             };
             Box::new(Problem::error("E0201", self.span.clone(), message))

@@ -13,7 +13,8 @@ use super::redact::{HEADERS, Redaction};
 use super::{AccessLog, Sample};
 use crate::build::context::nearest;
 use crate::build::{
-    BuildContext, HumanDuration, Kind, ParseContext, Percent, Problem, Section, Settings, keys,
+    BuildContext, HumanDuration, Kind, ParseContext, Percent, Problem, Rotation, Section, Settings,
+    keys,
 };
 use crate::exchange::{Escape, LogTemplate, Middleware, Template};
 use crate::http::HeaderName;
@@ -27,6 +28,7 @@ pub(in crate::middleware) const KIND: Kind<Box<dyn Middleware>> = Kind {
 format = "json"                   # "common", "combined", or a template:
 # format = "{client.ip} {request.method} {request.uri} {response.status} {response.why}"
 output = "stdout"                 # "stderr", or the path of a file
+# rotation = { size = "100MB", keep = 7 } # of a file; or "daily", "hourly"
 skip_paths = ["/health/*"]        # of these nothing is logged
 omit = ["listener", "generation"] # without these fields
 # fields = ["time", "uri", "status"] # or only these
@@ -44,6 +46,9 @@ slow = "1s"                       # and all that took longer
         "format": "word or template" = r#""json""#,
             "`json`, `common`, `combined`, or a template that names variables";
         "output": "word or path" = r#""stdout""#, "`stdout`, `stderr`, or a file to append to";
+        "rotation": "word or table" = r#""never""#,
+            "of a file: `daily`, `hourly`, `never`, `{ when = \"daily\", keep = 14 }` or \
+             `{ size = \"100MB\", keep = 7 }`";
         "skip_paths": "list of paths" = "[]",
             "paths of which nothing is logged; `/health/*` is all below `/health`";
         "fields": "list of fields" = "(all)", "the only fields of a line in JSON";
@@ -77,6 +82,8 @@ struct Written {
     format: Option<Spanned<String>>,
     #[serde(default)]
     output: Option<Spanned<String>>,
+    #[serde(default)]
+    rotation: Option<Spanned<Rotation>>,
     #[serde(default)]
     skip_paths: Vec<Spanned<String>>,
     #[serde(default)]
@@ -129,7 +136,7 @@ fn parse(
     let before = cx.problems.len();
     let mut check = Check { section, cx };
     let format = check.format(&written);
-    let output = match Output::parse(section, written.output.as_ref()) {
+    let output = match Output::parse(section, written.output.as_ref(), written.rotation.as_ref()) {
         Ok(output) => Some(output),
         Err(problem) => {
             check.cx.problems.push(*problem);

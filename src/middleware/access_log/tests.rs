@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::*;
-use crate::build::{BuildContext, CarryOver, MemorySinks, SinkTarget};
+use crate::build::{BuildContext, CarryOver, MemorySinks, Rotation, SinkTarget};
 use crate::exchange::testing::TestRequest;
 use crate::exchange::{UpstreamTrail, Why};
 use crate::http::StatusCode;
@@ -156,7 +156,7 @@ fn skipped_paths() {
 fn a_batch_is_handed_over_when_it_is_long_enough() {
     let sinks = MemorySinks::default();
     let log = build("format = '{request.uri}'\noutput = 'a.log'", &sinks);
-    let target = SinkTarget::File("/base/a.log".into());
+    let target = SinkTarget::File("/base/a.log".into(), Rotation::default());
     let mut request = TestRequest::get(&format!("/{}", "x".repeat(1022)));
     for _ in 0..15 {
         log.on_complete(&request.exchange(), &outcome());
