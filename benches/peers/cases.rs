@@ -15,8 +15,34 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     /// What the server has to do.
     pub(crate) work: Work,
+    /// Which of the server's listeners is asked.
+    pub(crate) face: Face,
+    /// How it is asked.
+    pub(crate) load: Load,
+}
+
+/// A listener of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Face {
+    /// Without anything else.
+    Quiet,
     /// With an access log in the combined format (or the peer's own), written to a file.
-    pub(crate) logged: bool,
+    Logged,
+    /// Over TLS, without an access log.
+    Tls,
+}
+
+/// How a server is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// HTTP/1.1 on connections that stay open.
+    KeepAlive,
+    /// HTTP/2, several streams on each of a few connections that stay open.
+    Http2,
+    /// One request a connection, with a full handshake.
+    Full,
+    /// One request a connection, with a handshake that resumes a session.
+    Resumed,
 }
 
 /// What a server has to do to answer.
@@ -61,20 +87,42 @@ impl Work {
 }
 
 /// Every case, in the order of the table.
-pub(crate) const ALL: [Case; 11] = [
-    case("fixed", Work::Fixed, false),
-    case("fixed-logged", Work::Fixed, true),
-    case("fixed-eight", Work::Eight, false),
-    case("file-1k", Work::File(KIB), false),
-    case("file-1k-logged", Work::File(KIB), true),
-    case("file-100k", Work::File(100 * KIB), false),
-    case("file-10m", Work::File(10 * KIB * KIB), false),
-    case("gzip-20k", Work::Gzip(20 * KIB), false),
-    case("proxy-small", Work::Proxy(BODY_FIXED.len()), false),
-    case("proxy-small-logged", Work::Proxy(BODY_FIXED.len()), true),
-    case("proxy-1m", Work::Proxy(BODY_LARGE), false),
+pub(crate) const ALL: [Case; 16] = [
+    plain("fixed", Work::Fixed),
+    logged("fixed-logged", Work::Fixed),
+    plain("fixed-eight", Work::Eight),
+    plain("file-1k", Work::File(KIB)),
+    logged("file-1k-logged", Work::File(KIB)),
+    plain("file-100k", Work::File(100 * KIB)),
+    plain("file-10m", Work::File(10 * KIB * KIB)),
+    plain("gzip-20k", Work::Gzip(20 * KIB)),
+    plain("proxy-small", Work::Proxy(BODY_FIXED.len())),
+    logged("proxy-small-logged", Work::Proxy(BODY_FIXED.len())),
+    plain("proxy-1m", Work::Proxy(BODY_LARGE)),
+    secure("tls-file-1k", Work::File(KIB), Load::KeepAlive),
+    secure("tls-full", Work::Fixed, Load::Full),
+    secure("tls-resumed", Work::Fixed, Load::Resumed),
+    secure("h2-file-1k", Work::File(KIB), Load::Http2),
+    secure("h2-proxy-small", Work::Proxy(BODY_FIXED.len()), Load::Http2),
 ];
 
-const fn case(name: &'static str, work: Work, logged: bool) -> Case {
-    Case { name, work, logged }
+const fn plain(name: &'static str, work: Work) -> Case {
+    case(name, work, Face::Quiet, Load::KeepAlive)
+}
+
+const fn logged(name: &'static str, work: Work) -> Case {
+    case(name, work, Face::Logged, Load::KeepAlive)
+}
+
+const fn secure(name: &'static str, work: Work, load: Load) -> Case {
+    case(name, work, Face::Tls, load)
+}
+
+const fn case(name: &'static str, work: Work, face: Face, load: Load) -> Case {
+    Case {
+        name,
+        work,
+        face,
+        load,
+    }
 }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::cases::{BODY_FIXED, BODY_LARGE, Case, Work};
+use crate::cases::{BODY_FIXED, BODY_LARGE, Case, Face, Work};
 use crate::process::Running;
-use crate::{Outcome, probe, wait};
+use crate::{Outcome, probe, tls, wait};
 
 /// The core of the server under measurement.
 pub(crate) const SERVER_CORE: usize = 0;
@@ -72,7 +72,7 @@ impl Contender {
             Self::Httpserverd => true,
             Self::Nginx | Self::Caddy => !matches!(case.work, Work::Eight),
             Self::Haproxy => matches!(case.work, Work::Fixed | Work::Proxy(_)),
-            Self::Floor => matches!(case.work, Work::Fixed) && !case.logged,
+            Self::Floor => matches!(case.work, Work::Fixed) && case.face == Face::Quiet,
         }
     }
 
@@ -140,6 +140,7 @@ impl Contender {
 pub(crate) struct Ports {
     quiet: u16,
     logged: u16,
+    tls: u16,
 }
 
 impl Ports {
@@ -150,7 +151,16 @@ impl Ports {
 
     /// The port on which this case is measured.
     pub(crate) fn of(self, case: &Case) -> u16 {
-        if case.logged { self.logged } else { self.quiet }
+        match case.face {
+            Face::Quiet => self.quiet,
+            Face::Logged => self.logged,
+            Face::Tls => self.tls,
+        }
+    }
+
+    /// The port that speaks TLS.
+    pub(crate) fn tls(self) -> u16 {
+        self.tls
     }
 }
 
@@ -167,7 +177,8 @@ pub(crate) struct Server {
 /// The files and upstreams that all contenders share.
 #[derive(Debug)]
 pub(crate) struct Stage {
-    dir: PathBuf,
+    /// Where their files are.
+    pub(crate) dir: PathBuf,
     small: u16,
     large: u16,
     _upstreams: [Running; 2],
@@ -182,6 +193,7 @@ impl Stage {
             fs::write(site.join(name), "0123456789abcde\n".repeat(length * 64))?;
         }
         fs::write(site.join("20k.txt"), text(20 * 1024))?;
+        tls::write_certificate(dir)?;
         let (small, large) = (free_port()?, free_port()?);
         let log = File::create(dir.join("upstream.log"))?;
         let start = |port: u16, body: usize| -> Outcome<Running> {
@@ -206,6 +218,7 @@ impl Stage {
         let ports = Ports {
             quiet: free_port()?,
             logged: free_port()?,
+            tls: free_port()?,
         };
         let command = contender.command(self, ports)?;
         let path = self.dir.join(format!("{}.log", contender.name()));
@@ -237,6 +250,7 @@ impl Stage {
             .replace("{{USER}}", if root { "root" } else { "nobody" })
             .replace("{{QUIET}}", &ports.quiet.to_string())
             .replace("{{LOGGED}}", &ports.logged.to_string())
+            .replace("{{TLS}}", &ports.tls.to_string())
             .replace("{{SMALL}}", &self.small.to_string())
             .replace("{{LARGE}}", &self.large.to_string());
         fs::write(&path, text)?;
@@ -292,9 +306,7 @@ fn wait_for(port: u16, mut process: Option<&mut Running>) -> Outcome<()> {
         {
             return Err("it ended at once".into());
         }
-        let answer = TcpStream::connect(("127.0.0.1", port))
-            .map_err(Into::into)
-            .and_then(|stream| probe::ask(&stream, "/fixed"));
+        let answer = connect(port).and_then(|stream| probe::ask(&stream, "/fixed"));
         match answer {
             Ok(_) => Ok(Some(())),
             // Not listening yet, or listening before it can serve.
@@ -302,6 +314,13 @@ fn wait_for(port: u16, mut process: Option<&mut Running>) -> Outcome<()> {
             Err(error) => Err(error),
         }
     })
+}
+
+/// A connection that waits for five seconds at most.
+pub(crate) fn connect(port: u16) -> Outcome<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    Ok(stream)
 }
 
 fn is_too_early(error: &(dyn std::error::Error + 'static)) -> bool {

@@ -3,7 +3,7 @@
 //! `cargo bench --bench peers -- [--quick] [--only NAME]… [--rounds N] [--seconds N]`
 //!
 //! Installs nothing: nginx, `HAProxy` and Caddy are measured where they are found, with the
-//! configurations under `conf/`; wrk must be there. Each server runs pinned to core 0, the load
+//! configurations under `conf/`; wrk must be there, h2load for HTTP/2. Each server runs pinned to core 0, the load
 //! and the upstreams on core 1. The figure is the CPU time of the server process and its
 //! children, divided by the requests that were answered: unlike throughput it stays put when
 //! the machine is noisy. Rounds are interleaved, and a ratio is the median of the ratios within
@@ -19,13 +19,12 @@ mod load;
 mod probe;
 mod process;
 mod table;
+mod tls;
 mod wait;
 
-use std::net::TcpStream;
-
-use cases::Case;
+use cases::{Case, Face, Load};
 use contenders::{Contender, Server, Stage};
-use load::Wrk;
+use load::Loads;
 use probe::Answer;
 use table::Line;
 
@@ -40,6 +39,10 @@ fn main() -> Outcome<()> {
             let mut number = args.skip(1).map(|arg| arg.parse::<usize>());
             let mut next = || number.next().ok_or("--floor wants a port and a length");
             Ok(floor::run(next()??.try_into()?, next()??)?)
+        }
+        Some("--handshakes") => {
+            println!("{}", tls::handshakes(args.skip(1))?);
+            Ok(())
         }
         _ => measure(&Plan::read(args)?),
     }
@@ -126,7 +129,7 @@ fn measure(plan: &Plan) -> Outcome<()> {
         println!("NOTE: one core only: server and load share it");
     }
     let dir = tempfile::Builder::new().prefix("peers-bench-").tempdir()?;
-    let wrk = Wrk::find(dir.path(), load_core)?;
+    let loads = Loads::find(dir.path(), load_core)?;
     let stage = Stage::set(dir.path(), load_core)?;
 
     let mut present = Vec::new();
@@ -146,7 +149,7 @@ fn measure(plan: &Plan) -> Outcome<()> {
         contenders::SERVER_CORE
     );
 
-    work(plan, &stage, &wrk, &mut present)?;
+    work(plan, &stage, &loads, &mut present)?;
     if plan.wants_case("footprint") {
         let idle = plan.idle.min(usize::try_from(files / 3)?);
         rest(plan, &stage, &present, idle);
@@ -155,7 +158,7 @@ fn measure(plan: &Plan) -> Outcome<()> {
 }
 
 /// CPU time a request, in interleaved rounds.
-fn work(plan: &Plan, stage: &Stage, wrk: &Wrk, present: &mut Vec<Contender>) -> Outcome<()> {
+fn work(plan: &Plan, stage: &Stage, loads: &Loads, present: &mut Vec<Contender>) -> Outcome<()> {
     let mut servers = Vec::new();
     present.retain(|contender| match stage.start(*contender) {
         Ok(server) => {
@@ -169,7 +172,7 @@ fn work(plan: &Plan, stage: &Stage, wrk: &Wrk, present: &mut Vec<Contender>) -> 
     });
     let mut lines = Vec::new();
     for case in cases::ALL.iter().filter(|case| plan.wants_case(case.name)) {
-        let line = rounds(plan, wrk, &servers, case)?;
+        let line = rounds(plan, stage, loads, &servers, case)?;
         println!("{}", table::work(present, std::slice::from_ref(&line)));
         lines.push(line);
     }
@@ -177,10 +180,16 @@ fn work(plan: &Plan, stage: &Stage, wrk: &Wrk, present: &mut Vec<Contender>) -> 
     Ok(())
 }
 
-fn rounds(plan: &Plan, wrk: &Wrk, servers: &[Server], case: &'static Case) -> Outcome<Line> {
+fn rounds(
+    plan: &Plan,
+    stage: &Stage,
+    loads: &Loads,
+    servers: &[Server],
+    case: &'static Case,
+) -> Outcome<Line> {
     let mut able = Vec::new();
     for server in servers.iter().filter(|one| one.contender.does(case)) {
-        match first_answers(server, case) {
+        match first_answers(stage, server, case) {
             Ok(answer) => able.push((server, answer)),
             Err(error) => println!("SKIPPED {} {}: {error}", server.contender.name(), case.name),
         }
@@ -191,7 +200,7 @@ fn rounds(plan: &Plan, wrk: &Wrk, servers: &[Server], case: &'static Case) -> Ou
         .collect();
     for _ in 0..plan.rounds {
         for ((server, answer), (_, figures)) in able.iter().zip(&mut rounds) {
-            let sample = wrk.drive(server, case, *answer, plan.seconds)?;
+            let sample = loads.drive(server, case, *answer, plan.seconds)?;
             if sample.errors > 0 {
                 let name = server.contender.name();
                 println!("WARNING: {name} {}: {} errors", case.name, sample.errors);
@@ -203,19 +212,31 @@ fn rounds(plan: &Plan, wrk: &Wrk, servers: &[Server], case: &'static Case) -> Ou
 }
 
 /// A few requests before the load: what the answer is, and warm caches.
-fn first_answers(server: &Server, case: &Case) -> Outcome<Answer> {
-    let stream = TcpStream::connect(("127.0.0.1", server.ports.of(case)))?;
-    let mut answer = probe::ask(&stream, case.work.path())?;
-    for _ in 0..5 {
-        answer = probe::ask(&stream, case.work.path())?;
-    }
-    if answer.status != 200 {
-        return Err(format!("status {}", answer.status).into());
-    }
+fn first_answers(stage: &Stage, server: &Server, case: &Case) -> Outcome<Answer> {
+    let (port, path) = (server.ports.of(case), case.work.path());
+    let answer = match case.face {
+        Face::Quiet | Face::Logged => {
+            let stream = contenders::connect(port)?;
+            warmed_up(|| probe::ask(&stream, path))?
+        }
+        // Over HTTP/1.1 also where the load is HTTP/2: the answer is the same.
+        Face::Tls => {
+            let client = tls::client(&stage.dir, Load::KeepAlive)?;
+            let mut stream = tls::connect(port, &client)?;
+            warmed_up(|| probe::ask(&mut stream, path))?
+        }
+    };
     if !case.work.has_length(answer.body) {
         return Err(format!("a body of {} bytes", answer.body).into());
     }
     Ok(answer)
+}
+
+fn warmed_up(mut ask: impl FnMut() -> Outcome<Answer>) -> Outcome<Answer> {
+    for _ in 0..5 {
+        ask()?;
+    }
+    ask()
 }
 
 /// Memory and time to start, each on fresh processes.

@@ -51,6 +51,8 @@ pub(crate) fn footprints(all: &[(Contender, Footprint)]) -> String {
     let heads = [
         "at rest",
         "bytes/idle connection",
+        "over TLS",
+        "HTTP/2",
         "RSS at start, MiB",
         "start to ready, ms",
     ];
@@ -59,7 +61,9 @@ pub(crate) fn footprints(all: &[(Contender, Footprint)]) -> String {
         let start = crate::load::float(one.start_bytes) / f64::from(1 << 20);
         rows.push(vec![
             contender.name().to_owned(),
-            format!("{:.0}", one.idle_bytes),
+            figure(one.idle_bytes),
+            figure(one.idle_tls_bytes),
+            figure(one.idle_http2_bytes),
             format!("{start:.1}"),
             format!("{:.1}", one.ready_ms),
         ]);
