@@ -3,11 +3,11 @@
 //! `cargo bench --bench peers -- [--quick] [--only NAME]… [--rounds N] [--seconds N]`
 //!
 //! Installs nothing: nginx, `HAProxy` and Caddy are measured where they are found, with the
-//! configurations under `conf/`; wrk must be there, h2load for HTTP/2. Each server runs pinned to core 0, the load
-//! and the upstreams on core 1. The figure is the CPU time of the server process and its
-//! children, divided by the requests that were answered: unlike throughput it stays put when
-//! the machine is noisy. Rounds are interleaved, and a ratio is the median of the ratios within
-//! each round.
+//! configurations under `conf/`; wrk must be there, and h2load for HTTP/2. Each server runs
+//! pinned to core 0, the load and the upstreams on core 1. The figure is the CPU time of the
+//! server process and its children, divided by the requests that were answered: unlike
+//! throughput it stays put when the machine is noisy. Rounds are interleaved, and a ratio is the
+//! median of the ratios within each round.
 
 #![expect(clippy::print_stdout, reason = "it prints a table")]
 
