@@ -17,8 +17,7 @@ fn first_when_second_is_there(first: &[(&str, &str)], second: &[(&str, &str)]) -
     ));
     client.window(0, 0x7fff_0000);
     client.ping(1);
-    client.request(1, "GET", "/large", first);
-    client.request(3, "GET", "/large", second);
+    client.requests("/large", &[(1, first), (3, second)]);
     assert_eq!(client.answer(3).body.len(), 1 << 20);
     let come = client
         .answer_until(1, |answer| !answer.body.is_empty())

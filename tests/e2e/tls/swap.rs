@@ -100,9 +100,11 @@ fn a_certificate_that_ends_soon_is_warned_of() {
 #[test]
 fn a_drain_lets_encrypted_exchanges_end() {
     let authority = Authority::new("ca");
+    // One worker: what one connection shows of it holds for the other one.
+    let one_worker = format!("[server]\nworkers = 1\n{}", config(ONE, ROUTES));
     let mut daemon = Daemon::setup()
         .certificate("a", &authority.issue(&["a.example"]))
-        .config(&config(ONE, ROUTES))
+        .config(&one_worker)
         .start();
     let client = Client::of(&authority);
     let mut idle = client.connect(daemon.address("web"), "a.example");

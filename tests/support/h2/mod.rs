@@ -93,6 +93,17 @@ impl Client {
         self.send(&head(stream, flag::END_STREAM, method, path, more));
     }
 
+    /// Sends the heads of GET requests in one piece: all have come when the first is answered.
+    #[track_caller]
+    pub(crate) fn requests(&mut self, path: &str, all: &[(u32, &[(&str, &str)])]) {
+        let mut heads = Vec::new();
+        for (stream, more) in all {
+            let head = head(*stream, flag::END_STREAM, "GET", path, more);
+            heads.extend(head.bytes());
+        }
+        self.wire.send(&heads);
+    }
+
     /// Sends a request head that content follows.
     #[track_caller]
     pub(crate) fn begin(&mut self, stream: u32, method: &str, path: &str, more: &[(&str, &str)]) {
