@@ -173,9 +173,12 @@ impl Wire {
         panic!("no sizes to split by");
     }
 
-    /// Ends our direction: the peer reads an end of file.
+    /// Ends our direction: the peer reads an end of file, unless it is gone already.
     pub(crate) fn finish_sending(&mut self) {
-        self.stream.finish().unwrap();
+        match self.stream.finish() {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
+            done => done.unwrap(),
+        }
     }
 
     /// Closes so that the peer reads a reset.
