@@ -23,7 +23,8 @@ impl Resolver<'_, '_> {
     ) -> Layers<W> {
         let mut written = Vec::new();
         for (_, section) in file.tables.iter().filter(|(known, _)| *known == table) {
-            if let Some(read) = self.cx.settings::<W>(section) {
+            // One value that cannot be read hides no mistake in the others.
+            if let (Some(read), _) = self.cx.settings_mended::<W>(section, &[]) {
                 written.push((section.span().file, read));
             }
         }
