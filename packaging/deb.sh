@@ -82,6 +82,7 @@ Maintainer: httpserverd contributors <contributors@httpserverd.example>
 Installed-Size: $(du -k -s --apparent-size "$root" | cut -f 1)
 Pre-Depends: init-system-helpers (>= 1.54~)
 Depends: $depends, systemd | systemd-standalone-sysusers | systemd-sysusers
+Recommends: ca-certificates
 Suggests: logrotate
 Provides: httpd
 Description: HTTP server and reverse proxy run by one TOML file

@@ -1,5 +1,7 @@
 //! One compiled configuration: immutable, numbered, shared by all workers.
 
+pub mod acme;
+
 use std::any::Any;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -44,6 +46,10 @@ pub struct Generation {
     pub toggles: Vec<Arc<dyn Toggle>>,
     /// What was read beside the configuration; all of it is watched.
     pub files: Files,
+    /// The certificates that an authority shall issue.
+    pub wanted: Vec<acme::Wanted>,
+    /// What authorities are answered that look for a proof; `None` if nothing is wanted of any.
+    pub tokens: Option<Arc<acme::Tokens>>,
     /// The chain of requests that were refused before they could be routed.
     pub refused: Chain,
 }

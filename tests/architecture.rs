@@ -32,7 +32,14 @@ const FLOORS: &[(&str, u8)] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("annotate_snippets", &["config/report.rs"]),
     ("argon2", &["middleware/basic_auth/hash.rs"]),
-    ("base64", &["middleware/basic_auth/", "middleware/jwt/"]),
+    (
+        "base64",
+        &[
+            "config/resolve/acme.rs",
+            "middleware/basic_auth/",
+            "middleware/jwt/",
+        ],
+    ),
     ("bcrypt", &["middleware/basic_auth/"]),
     ("brotli", &["middleware/compression/"]),
     ("clap", &["cli/"]),
@@ -42,6 +49,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("h2", &["server/h2/", "handlers/proxy/shared/"]),
     ("hmac", &["handlers/proxy/balance/sticky.rs"]),
     ("jsonwebtoken", &["middleware/jwt/"]),
+    ("instant_acme", &["daemon/acme/"]),
     ("indexmap", &["middleware/rate_limit/buckets.rs"]),
     ("mimalloc", &["main.rs"]),
     ("mime_guess", &["http/mime.rs"]),
@@ -55,7 +63,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "middleware/compression/results.rs",
         ],
     ),
-    ("rcgen", &["sys/tls/self_signed.rs"]),
+    ("rcgen", &["sys/tls/self_signed.rs", "sys/tls/proof.rs"]),
     (
         "redis",
         &[

@@ -143,6 +143,18 @@ codes! {
     "`protocols` of a listener says which of HTTP/1.1 and HTTP/2 its clients may speak. With none \
      of them nobody could be served; left out it is both."
 
+    "E0312" "a certificate that cannot be ordered"
+    "`acme` has an authority issue a certificate by itself. It needs names of hosts (wildcards \
+     need the challenge dns-01, which this server does not answer; addresses are not ordered), an \
+     authority that is reached over https://, your consent to its terms, and with some authorities \
+     an account that they gave you before (`eab`)."
+
+    "E0313" "orders of certificates in each other's way"
+    "What is kept of an order lies in `store`, in a folder of its authority, under the first of \
+     its `domains`: two orders that share all three must be the same, and at one authority there \
+     is one account. The challenge http-01 is answered in plain HTTP, so some listener must be \
+     without `tls`."
+
     "E0401" "a route without a handler"
     "A route must have exactly one key that says what answers: a static folder, a proxy, a \
      redirect and so on."

@@ -11,6 +11,7 @@ use super::{Surroundings, encryption, model};
 use crate::build::problem::Severity;
 use crate::build::{BuildContext, Files, Problem};
 use crate::exchange::Middleware;
+use crate::generation::acme::{Tokens, Wanted};
 use crate::generation::{self, Generation, Listener, Tls};
 use crate::handlers;
 use crate::routing::{self, Chain, Rule, Table};
@@ -51,6 +52,7 @@ fn build(
     let mut compiler = Compiler {
         model,
         cx,
+        wanted: Vec::new(),
         problems,
     };
     compiler.upstreams();
@@ -76,6 +78,9 @@ fn build(
         probes: compiler.cx.probes,
         toggles: compiler.cx.toggles,
         files: compiler.cx.files,
+        tokens: (!compiler.wanted.is_empty())
+            .then(|| compiler.cx.carry_over.keep("acme", Tokens::default)),
+        wanted: compiler.wanted,
         refused,
     })
 }
@@ -83,6 +88,8 @@ fn build(
 struct Compiler<'c, 's> {
     model: &'c Model,
     cx: BuildContext<'s>,
+    /// What is to be ordered of authorities.
+    wanted: Vec<Wanted>,
     problems: &'c mut Vec<Problem>,
 }
 
@@ -210,7 +217,10 @@ impl Compiler<'_, '_> {
         let before = self.problems.len();
         let encryption = |listener: &model::Listener| match &listener.tls {
             None => Some(None),
-            Some(tls) => encryption::build(&mut self.cx, listener, tls, self.problems).map(Some),
+            Some(tls) => {
+                encryption::build(&mut self.cx, listener, tls, &mut self.wanted, self.problems)
+                    .map(Some)
+            }
         };
         let built = model.listeners.iter().map(encryption).collect();
         for problem in self.problems.iter_mut().skip(before) {

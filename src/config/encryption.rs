@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use tracing::{error, warn};
 
-use super::model::{self, Bind, CertificateFiles, ClientAuth, Listener, TlsFiles};
+use super::model::{self, Acme, Bind, CertificateFiles, ClientAuth, Listener, TlsFiles};
+use super::orders;
 use crate::build::{BuildContext, Probe, Problem, Span};
 use crate::clock;
+use crate::generation::acme::{Challenge, Wanted};
 use crate::generation::{Failure, Tls};
 use crate::sys::tls::{
     Alpn, Certificate, Clients, Mistake, Part, Resumption, Serving, certificates, revocation_lists,
@@ -45,12 +47,13 @@ pub(super) fn build(
     cx: &mut BuildContext<'_>,
     listener: &Listener,
     tls: &model::Tls,
+    wanted: &mut Vec<Wanted>,
     problems: &mut Vec<Problem>,
 ) -> Option<Arc<Tls>> {
     let before = problems.len();
     let built = match tls {
         model::Tls::SelfSigned => self_signed(cx, listener),
-        model::Tls::Files(files) => from_files(cx, listener, files, problems),
+        model::Tls::Files(files) => from_files(cx, listener, files, wanted, problems),
     };
     problems.append(&mut cx.warnings);
     match built {
@@ -81,29 +84,34 @@ fn self_signed(cx: &mut BuildContext<'_>, listener: &Listener) -> Result<Option<
     let resumption = resumption(cx, listener, 0)?;
     let serving = Serving {
         certificates: vec![certificate],
+        issued: Vec::new(),
         only_tls13: false,
         ciphers: Vec::new(),
         groups: Vec::new(),
         clients: None,
         resumption: Some(Arc::clone(&resumption)),
         early_data: 0,
-        protocols: protocols(listener),
+        protocols: protocols(listener, None),
     };
     let kept: Vec<Arc<dyn Any + Send + Sync>> = vec![kept, resumption];
     finish(cx, listener, serving, HANDSHAKE_TIMEOUT, kept).map(Some)
 }
 
 /// What is agreed on, the most wanted first. A client of HTTP/2 is known by how it begins.
-fn protocols(listener: &Listener) -> Vec<Alpn> {
+fn protocols(listener: &Listener, acme: Option<&Acme>) -> Vec<Alpn> {
     let http2 = listener.protocols.http2.then_some(Alpn::Http2);
     let http1 = listener.protocols.http1.then_some(Alpn::Http1);
-    http2.into_iter().chain(http1).collect()
+    // An authority that looks for a proof speaks nothing else, and nobody else gets one.
+    let proved = acme.is_some_and(|acme| acme.challenge == Challenge::TlsAlpn01);
+    let acme = proved.then_some(Alpn::Acme);
+    http2.into_iter().chain(http1).chain(acme).collect()
 }
 
 fn from_files(
     cx: &mut BuildContext<'_>,
     listener: &Listener,
     files: &TlsFiles,
+    wanted: &mut Vec<Wanted>,
     problems: &mut Vec<Problem>,
 ) -> Result<Option<Arc<Tls>>, String> {
     let mut read = Vec::new();
@@ -127,6 +135,24 @@ fn from_files(
     if read.len() < files.certificates.len() {
         return Ok(None);
     }
+    let mut issued = Vec::new();
+    match files
+        .acme
+        .as_ref()
+        .map(|acme| orders::wanted(cx, listener, acme))
+    {
+        None => {}
+        Some(Ok(order)) => {
+            issued.push((order.domains.clone(), Arc::clone(&order.issued)));
+            if !wanted.iter().any(|known| known.is_same(&order)) {
+                wanted.push(order);
+            }
+        }
+        Some(Err(problem)) => {
+            problems.push(*problem);
+            return Ok(None);
+        }
+    }
     watch_their_ends(cx, listener, &read);
     let resumption = if files.session_tickets {
         Some(resumption(cx, listener, believed)?)
@@ -135,13 +161,14 @@ fn from_files(
     };
     let serving = Serving {
         certificates: read.into_iter().map(|(_, read)| read).collect(),
+        issued,
         only_tls13: files.only_tls13,
         ciphers: files.ciphers.clone(),
         groups: files.groups.clone(),
         clients,
         resumption: resumption.clone(),
         early_data: if files.early_data { EARLY_DATA } else { 0 },
-        protocols: protocols(listener),
+        protocols: protocols(listener, files.acme.as_ref()),
     };
     let kept = resumption.into_iter().map(|kept| kept as Arc<_>).collect();
     finish(cx, listener, serving, files.handshake_timeout, kept).map(Some)

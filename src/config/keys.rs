@@ -87,6 +87,27 @@ pub(super) const TLS: &[Key] = keys! {
     "certificates.key": "path", "PEM: its key, RSA, ECDSA or Ed25519; watched";
     "certificates.ocsp": "path" = "(none)",
         "DER: what its authority says of its being revoked, stapled to it; watched";
+    "acme": "table" = "(none)",
+        "one that an authority issues and renews by itself (ACME), after those of files";
+    "acme.domains": "list of hosts", "for which names; the first stands for it in files and logs";
+    "acme.accept_terms": "true or false",
+        "true: you have read the terms of the authority, and agree";
+    "acme.directory": "word or URL" = r#""letsencrypt""#,
+        "which authority: `letsencrypt`, `letsencrypt_staging`, `zerossl`, `google` or an \
+         `https://` URL";
+    "acme.challenge": "word" = r#""tls-alpn-01""#,
+        "how the names are proved: `tls-alpn-01` on port 443, `http-01` on port 80";
+    "acme.contact": "address or list" = "[]", "mail that the authority may write to";
+    "acme.profile": "string" = "(its usual one)",
+        "which of the authority's kinds of certificates: `shortlived` with Let's Encrypt";
+    "acme.store": "path" = r#""/var/lib/httpserverd/acme""#,
+        "the folder for accounts, keys and certificates; nobody else may read it";
+    "acme.ca": "path" = "(whom the system believes)",
+        "PEM: who vouches for the authority's own HTTPS; watched";
+    "acme.eab": "table" = "(none)",
+        "an account that the authority gave you by another way (external account binding)";
+    "acme.eab.kid": "string", "what the authority calls its key";
+    "acme.eab.hmac_key": "secret", "the key in base64url";
     "min_version": "word" = r#""1.2""#, "`1.2` or `1.3`";
     "ciphers": "list of names" = "(all that are good)",
         "cipher suites as IANA calls them, the most wanted first";

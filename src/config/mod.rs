@@ -16,6 +16,7 @@ mod file;
 pub mod fuzz;
 mod keys;
 pub mod model;
+mod orders;
 mod overrides;
 pub mod provenance;
 pub mod reference;

@@ -2,6 +2,8 @@
 //!
 //! Two models are equal if they mean the same, wherever it stands in the file.
 
+mod tls;
+
 use std::fmt;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -18,6 +20,7 @@ use crate::handlers::Handler;
 use crate::handlers::proxy::Upstream;
 use crate::http::Method;
 use crate::routing::{FieldMatch, HostPattern, PathPattern, QueryMatch};
+pub use tls::{Acme, CertificateFiles, ClientAuth, Tls, TlsFiles};
 
 /// A configuration, understood.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,70 +149,6 @@ pub enum Bind {
     },
     /// What a service manager listens on under this name.
     Systemd(Arc<str>),
-}
-
-/// What a listener is encrypted with.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Tls {
-    /// A certificate that nobody vouches for, made in memory.
-    SelfSigned,
-    /// Certificates of files.
-    Files(Box<TlsFiles>),
-}
-
-/// `tls` of a `[[listener]]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TlsFiles {
-    /// At least one; the first is for whoever asks for no name that another one has.
-    pub certificates: Vec<CertificateFiles>,
-    /// TLS 1.2 is refused.
-    pub only_tls13: bool,
-    /// Cipher suites, the first the most wanted; none for the defaults.
-    pub ciphers: Vec<String>,
-    /// Groups for the key exchange, the first the most wanted; none for the defaults.
-    pub groups: Vec<String>,
-    /// Who may connect; `None` for anybody.
-    pub client_auth: Option<ClientAuth>,
-    /// Whether earlier sessions are resumed.
-    pub session_tickets: bool,
-    /// Whether safe requests may come before a client has agreed.
-    pub early_data: bool,
-    /// How long a client may take to agree.
-    pub handshake_timeout: Duration,
-    /// What was written, to print.
-    pub written: toml::Table,
-}
-
-/// A certificate and its key.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CertificateFiles {
-    /// The certificate, with those that lead to its authority behind it.
-    pub cert: PathBuf,
-    /// Its key.
-    pub key: PathBuf,
-    /// What its authority says of its being revoked, to be stapled.
-    pub ocsp: Option<PathBuf>,
-    /// Where `cert` stands.
-    pub cert_place: Place,
-    /// Where `key` stands.
-    pub key_place: Place,
-    /// Where `ocsp` stands.
-    pub ocsp_place: Place,
-}
-
-/// `client_auth` of a `tls`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ClientAuth {
-    /// A client without a certificate is refused.
-    pub required: bool,
-    /// Who may issue it.
-    pub ca: PathBuf,
-    /// Which are revoked.
-    pub crl: Option<PathBuf>,
-    /// Where `ca` stands.
-    pub ca_place: Place,
-    /// Where `crl` stands.
-    pub crl_place: Place,
 }
 
 /// A kind with settings and a name: a middleware, an upstream, the handler of a route.

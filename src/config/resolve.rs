@@ -1,6 +1,7 @@
 //! What was written → what is meant. Every default stands here, with where its number comes
 //! from. Nothing stops at the first problem.
 
+mod acme;
 mod chains;
 mod instances;
 mod layers;

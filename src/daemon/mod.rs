@@ -3,6 +3,7 @@
 //! [`run`] starts things in the order in which they must start; then comes the control loop: it
 //! waits for an [`event::Event`], lets [`control::Control`] decide, and carries that out.
 
+mod acme;
 mod action;
 mod askers;
 pub mod control;
@@ -41,6 +42,7 @@ use crate::clock;
 use crate::config::{Inputs, Model};
 use crate::server::mailbox::Report;
 use crate::sys::accounts;
+use acme::Acme;
 use control::Control;
 use event::{EndSignal, Event, Events, Inbox};
 use inherited::Inherited;
@@ -191,6 +193,8 @@ fn start(
     signals::listen(events.clone()).map_err(|error| failure("hear signals", &error))?;
     let mut watcher = Watcher::new(events.clone());
     watcher.follow(first.model.server.watch, &first.warnings, &before);
+    let acme = Acme::default();
+    acme.load(&first.generation, loader.metrics());
     let sockets = listening.publish(added, &first.generation);
     let workers = Workers::start(&first.generation, sockets, &events.reporter())
         .map_err(|error| failure("start the workers", &error))?;
@@ -200,6 +204,7 @@ fn start(
         listening,
         watcher,
         workers,
+        acme,
         events,
     };
     Ok((Plane::new(hands, first, origin), inbox))

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use tracing::{debug, error, info, warn};
 
+use super::acme::Acme;
 use super::action::{Action, Cause};
 use super::askers::Answer;
 use super::control_socket::{ControlSocket, Desk};
@@ -36,6 +37,7 @@ pub(super) struct Plane {
     watcher: Watcher,
     workers: Workers,
     prober: Prober,
+    acme: Acme,
     /// What the process started with: some of it cannot change.
     first: Arc<Generation>,
     /// What every worker serves.
@@ -72,6 +74,7 @@ pub(super) struct Hands {
     pub(super) listening: Listening,
     pub(super) watcher: Watcher,
     pub(super) workers: Workers,
+    pub(super) acme: Acme,
     pub(super) events: Events,
 }
 
@@ -108,6 +111,7 @@ impl Plane {
             listening,
             watcher,
             workers,
+            acme,
             events,
         } = hands;
         loader.metrics().set_workers(workers.counters());
@@ -120,6 +124,7 @@ impl Plane {
             watcher,
             workers,
             prober: Prober::default(),
+            acme,
             first: Arc::clone(&current.generation),
             current,
             prepared: None,
@@ -274,6 +279,7 @@ impl Plane {
             return;
         };
         let generation = &prepared.loaded.generation;
+        self.acme.load(generation, self.loader.metrics());
         let sockets = self.listening.publish(prepared.added, generation);
         self.workers.publish(generation, sockets);
         self.logging.apply(prepared.log, prepared.log_file);

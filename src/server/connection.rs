@@ -20,6 +20,7 @@ use crate::generation::Tls;
 use crate::http::h1::encode::write_interim_head;
 use crate::http::h1::state::{Event, State};
 use crate::http::{Headers, StatusCode};
+use crate::sys::tls::Alpn;
 use crate::sys::transport::{More, Transport};
 
 /// How much of interim responses may wait for a client that does not take them; what comes then
@@ -225,6 +226,11 @@ pub async fn serve(mut connection: Rc<Connection>, tls: Option<Arc<Tls>>) {
     if let Some(tls) = tls
         && !Box::pin(tls::agree(&connection, &tls)).await
     {
+        return;
+    }
+    // RFC 8737 §3: it has seen what it came for, and nothing is said.
+    if connection.transport.alpn() == Some(Alpn::Acme) {
+        connection.transport.end();
         return;
     }
     let mut state = State::Idle;

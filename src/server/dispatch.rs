@@ -4,17 +4,18 @@ use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tracing::error;
+use tracing::{debug, error};
 
 use super::connection::Connection;
 use super::snapshot::Snapshot;
 use crate::clock;
 use crate::exchange::{BodyError, BodyStream, Exchange, Outcome, Response, Why};
-use crate::http::{HeaderName, StatusCode, name};
+use crate::generation::acme::Tokens;
+use crate::http::{HeaderName, Method, StatusCode, name};
 use crate::routing::chain::{Chain, Entered};
 use crate::routing::route::Route;
 use crate::routing::table::Found;
@@ -83,6 +84,11 @@ pub async fn dispatch<'t>(
     snapshot: &'t Snapshot,
     gone: impl FnMut(&mut Context<'_>) -> Poll<Why>,
 ) -> Answer<'t> {
+    if let Some(tokens) = &snapshot.generation.tokens
+        && let Some(answer) = prove(tokens, x)
+    {
+        return answer;
+    }
     if let Some((status, why)) = refused_by_tls(x) {
         return refuse(x, snapshot, Response::error(status, why)).await;
     }
@@ -108,6 +114,29 @@ pub async fn dispatch<'t>(
         entered,
         numbers,
     }
+}
+
+/// Those who hear of what is answered to an authority: neither a redirect nor a password may stand
+/// in its way, whatever the configuration puts around every route.
+static NOBODY: LazyLock<Chain> = LazyLock::new(Chain::default);
+
+/// The answer to an authority that looks for a proof (RFC 8555 §8.3), if this is one.
+fn prove(tokens: &Tokens, x: &Exchange<'_>) -> Option<Answer<'static>> {
+    if !matches!(x.request.method, Method::Get | Method::Head) {
+        return None;
+    }
+    let proof = tokens.find(x.request.target.path())?;
+    let path = x.request.target.raw_path();
+    debug!(path, "an authority looks for a proof");
+    x.locals.counters.exchanges_begun.add(1);
+    let media = "application/octet-stream";
+    Some(Answer {
+        response: Response::typed(StatusCode::OK, media, String::from(proof)),
+        route: None,
+        chain: &NOBODY,
+        entered: Entered::default(),
+        numbers: None,
+    })
 }
 
 /// Sends a response that was decided before any route, through the chain of refused requests.

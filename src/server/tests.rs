@@ -147,6 +147,8 @@ fn generation(bind: Bind, chain: Chain) -> Generation {
         files: crate::build::Files::default(),
         probes: Vec::new(),
         toggles: Vec::new(),
+        wanted: Vec::new(),
+        tokens: None,
         refused: Chain::default(),
     }
 }

@@ -108,6 +108,26 @@ fn addresses_lead_to_one_spelling_and_old_links_go_on() {
 }
 
 #[test]
+fn a_site_that_orders_its_certificate_is_there_before_it_has_come() {
+    let store = tempfile::tempdir().unwrap();
+    let [nobody, secure] = [Port::reserve(), Port::reserve()];
+    let port = secure.address().port().to_string();
+    let setup = example("acme").env("TLS_PORT", &port);
+    let setup = setup.env("STORE", store.path().to_str().unwrap());
+    let directory = format!("https://{}/dir", nobody.address());
+    let daemon = setup.env("DIRECTORY", &directory).start();
+    let moved = ask(&mut daemon.connect("http"), "/", "");
+    assert_eq!(moved.status(), 308);
+    let https = daemon.address("https");
+    assert!(
+        Client::of_anyone()
+            .try_connect(https, "www.example.com")
+            .is_err()
+    );
+    daemon.wait_log("no certificate was issued, and there is none to serve");
+}
+
+#[test]
 fn maintenance_closes_for_everyone_but_those_who_work_on_it() {
     let setup = example("maintenance");
     let switch = setup.folder().join("switch");

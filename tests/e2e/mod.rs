@@ -1,5 +1,6 @@
 //! The real binary, one behaviour a test.
 
+mod acme;
 mod connections;
 mod control_socket;
 mod drain;

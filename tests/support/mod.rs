@@ -6,6 +6,7 @@ pub(crate) mod golden;
 pub(crate) mod h2;
 pub(crate) mod h2_upstream;
 pub(crate) mod log;
+pub(crate) mod pebble;
 pub(crate) mod port;
 mod process;
 pub(crate) mod redis;

@@ -35,6 +35,7 @@ impl Resolver<'_, '_> {
             self.in_the_way(&listener, &listeners.good);
             listeners.good.push(listener);
         }
+        self.acme_together(&listeners.good);
         listeners
     }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::Resolver;
+use super::{Resolver, acme};
 use crate::build::wording::{kind_in_words, one_of};
 use crate::build::{HumanDuration, Problem, Section};
 use crate::config::model::{CertificateFiles, ClientAuth, Place, Tls, TlsFiles};
@@ -22,6 +22,7 @@ const HANDSHAKE_TIMEOUT: HumanDuration = HumanDuration::seconds(10);
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Written {
     certificates: Option<Spanned<Vec<Spanned<WrittenCertificate>>>>,
+    acme: Option<Spanned<acme::Written>>,
     min_version: Option<Spanned<String>>,
     ciphers: Vec<Spanned<String>>,
     key_exchange: Vec<Spanned<String>>,
@@ -72,6 +73,10 @@ impl Resolver<'_, '_> {
         let (written, good) = self.cx.settings_mended::<Written>(&section, &[]);
         let written = written?;
         let certificates = self.certificates(&section, &written, before);
+        let acme = written.acme.as_ref();
+        let acme = acme.map_or(Some(None), |acme| {
+            self.acme(&section, acme, before).map(Some)
+        });
         let only_tls13 = self.only_tls13(&section, written.min_version.as_ref());
         let ciphers = self.names(&section, "ciphers", &written.ciphers, &cipher_names());
         let groups = self.names(
@@ -85,16 +90,7 @@ impl Resolver<'_, '_> {
             None => Some(None),
             Some(auth) => self.client_auth(&section, auth).map(Some),
         };
-        let timeout = written.handshake_timeout.as_ref();
-        if let Some(zero) = timeout.filter(|timeout| timeout.get_ref().0 == Duration::ZERO) {
-            let problem = Problem::error(
-                "E0501",
-                section.at(zero.span()),
-                "`handshake_timeout` of 0 would let nobody in",
-            );
-            self.report(problem);
-            return None;
-        }
+        let handshake_timeout = self.handshake_timeout(&section, &written)?;
         let tickets = written.session_tickets.as_ref();
         let tickets = tickets.is_none_or(|tickets| *tickets.get_ref());
         let early = written.early_data.as_ref().filter(|early| *early.get_ref());
@@ -106,18 +102,31 @@ impl Resolver<'_, '_> {
         }
         let files = TlsFiles {
             certificates: certificates?,
+            acme: acme?,
             only_tls13: only_tls13?,
             ciphers: ciphers?,
             groups: groups?,
             client_auth: clients?,
             session_tickets: tickets,
             early_data: early.is_some(),
-            handshake_timeout: timeout
-                .map_or(HANDSHAKE_TIMEOUT, |timeout| *timeout.get_ref())
-                .0,
-            written: section.written(&self.cx.unquoted),
+            handshake_timeout,
+            written: without_secrets(section.written(&self.cx.unquoted)),
         };
         good.then_some(Tls::Files(Box::new(files)))
+    }
+
+    fn handshake_timeout(&mut self, section: &Section<'_>, written: &Written) -> Option<Duration> {
+        let Some(timeout) = &written.handshake_timeout else {
+            return Some(HANDSHAKE_TIMEOUT.0);
+        };
+        let time = timeout.get_ref().0;
+        if time.is_zero() {
+            let message = "`handshake_timeout` of 0 would let nobody in";
+            let at = section.at(timeout.span());
+            self.report(Problem::error("E0501", at, message));
+            return None;
+        }
+        Some(time)
     }
 
     fn certificates(
@@ -128,13 +137,16 @@ impl Resolver<'_, '_> {
     ) -> Option<Vec<CertificateFiles>> {
         let listed = written.certificates.as_ref();
         let Some(listed) = listed.filter(|listed| !listed.get_ref().is_empty()) else {
+            if listed.is_none() && written.acme.is_some() {
+                return Some(Vec::new());
+            }
             // It may be there, with mistakes.
             if !self.spoke_of("certificates", before) {
                 let at = listed.map_or_else(|| section.span(), |listed| section.at(listed.span()));
                 self.report(
                     Problem::error("E0004", at, "`tls` needs `certificates`")
                         .label("nothing to be encrypted with")
-                        .hint(format!("write {EXAMPLE}")),
+                        .hint(format!("write {EXAMPLE}, or have one ordered with `acme`")),
                 );
             }
             return None;
@@ -242,4 +254,13 @@ impl Resolver<'_, '_> {
             crl_place: Place(section.at(auth.crl.as_ref().unwrap_or(&auth.ca).span())),
         })
     }
+}
+
+/// What was written, but for the key of an account.
+fn without_secrets(mut written: toml::Table) -> toml::Table {
+    let account = written.get_mut("acme").and_then(|acme| acme.get_mut("eab"));
+    if let Some(key) = account.and_then(|account| account.get_mut("hmac_key")) {
+        *key = "(secret)".into();
+    }
+    written
 }

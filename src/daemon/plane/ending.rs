@@ -64,6 +64,7 @@ impl Plane {
         }
         self.desk.close();
         self.prober.end();
+        self.acme.end();
         // Workers take what the kernel has queued for them; nothing is queued from here on.
         self.listening = Listening::new(0, Inherited::default());
         self.workers.drain(timeout);

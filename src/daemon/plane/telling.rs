@@ -36,6 +36,7 @@ impl Plane {
         if let Err(error) = self.prober.set(&self.current.generation.probes) {
             error!(%error, "cannot start threads for health checks");
         }
+        self.acme.run();
         let addresses = self.listening.addresses(&self.current.generation);
         self.tell_desk(&addresses);
         for (listener, address) in &addresses {

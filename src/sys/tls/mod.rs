@@ -7,6 +7,8 @@ mod connect;
 mod engine;
 mod explain;
 mod facts;
+mod issued;
+mod proof;
 mod resolver;
 mod scratch;
 mod self_signed;
@@ -20,6 +22,8 @@ pub use certificate::{Certificate, Mistake, Part, certificates, revocation_lists
 pub use connect::{Connecting, Trust, authorities_of_the_system, only_http1};
 pub use explain::{explained, explained_io};
 pub use facts::{Client, Fact, Facts};
+pub use issued::Issued;
+pub use proof::Proof;
 pub use rustls::pki_types::{CertificateDer, ServerName};
 pub use rustls::{ClientConfig, Error, ServerConfig};
 pub use serve::{Clients, Resumption, Serving, cipher_names, group_names, is_cipher_of_tls13};

@@ -12,6 +12,7 @@ use rustls::server::{
 use rustls::{Error, RootCertStore, ServerConfig, SupportedCipherSuite};
 
 use super::certificate::Certificate;
+use super::issued::Issued;
 use super::resolver::ByName;
 use super::{Alpn, CertificateDer, provider};
 
@@ -24,6 +25,8 @@ const REMEMBERED: usize = 10_240;
 pub struct Serving {
     /// The first is for whoever asks for no name, or for one that no other has.
     pub certificates: Vec<Certificate>,
+    /// Those that an authority issues while they are served, each with the names it is for.
+    pub issued: Vec<(Vec<Box<str>>, Arc<Issued>)>,
     /// TLS 1.2 is refused.
     pub only_tls13: bool,
     /// The names of the cipher suites, the first the most wanted; none for the defaults.
@@ -96,7 +99,8 @@ impl Serving {
             None => builder.with_no_client_auth(),
             Some(clients) => builder.with_client_cert_verifier(clients.verifier(provider)?),
         };
-        let mut config = builder.with_cert_resolver(Arc::new(ByName::new(self.certificates)));
+        let mut config =
+            builder.with_cert_resolver(Arc::new(ByName::new(self.certificates, self.issued)));
         let protocols = self.protocols.iter();
         config.alpn_protocols = protocols.map(|alpn| alpn.as_bytes().to_vec()).collect();
         config.max_early_data_size = self.early_data;

@@ -26,6 +26,7 @@ fn certificate(names: &[&str]) -> Certificate {
 fn serving(certificates: Vec<Certificate>) -> Serving {
     Serving {
         certificates,
+        issued: Vec::new(),
         only_tls13: false,
         ciphers: Vec::new(),
         groups: Vec::new(),
