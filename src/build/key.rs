@@ -14,6 +14,13 @@ pub struct Key {
     pub meaning: &'static str,
 }
 
+impl Key {
+    /// Whether its value, or every string in it, is a secret: then it is not printed.
+    pub fn is_secret(&self) -> bool {
+        self.takes.starts_with("secret")
+    }
+}
+
 /// A table of keys: `"max_age": "duration" = "\"24h\"", "how long it is kept";`. Without `=` and
 /// a default the key must be written. A default is TOML or, where it cannot be, words in
 /// (parentheses).

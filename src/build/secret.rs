@@ -34,10 +34,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What a key's `takes` begins with in the reference if its value is a secret; then it is not
-/// printed.
-pub const SECRET: &str = "secret";
-
 /// The permissions that a file of secrets may have: its owner's, and reading for its group.
 const MODE_MAX: u32 = 0o640;
 

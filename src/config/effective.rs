@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::num::NonZeroU16;
 
+use super::keys::TLS;
 use super::model::{Bind, Instance, LogOutput, Model, Places, Route, Tls, Workers};
 use super::provenance::{self, Provenance};
 use super::sources::Sources;
-use crate::build::secret::SECRET;
 use crate::build::{ByteRate, ByteSize, HumanDuration, Key};
 use crate::http::Method;
 use crate::routing::Test;
@@ -189,7 +189,10 @@ impl Page<'_> {
                 None => {}
                 Some(Tls::SelfSigned) => self.placed(places, "tls", &quoted("self_signed")),
                 Some(Tls::Files(files)) => {
-                    let value = toml::Value::Table(files.written.clone());
+                    let written = files.written.iter();
+                    let written =
+                        written.map(|(key, value)| (key.clone(), without_secrets(TLS, key, value)));
+                    let value = toml::Value::Table(written.collect());
                     self.placed(places, "tls", &value.to_string());
                 }
             }
@@ -282,9 +285,7 @@ impl Page<'_> {
 
 /// A value in which every string of a key that takes a secret is hidden.
 fn without_secrets(keys: &[Key], name: &str, value: &toml::Value) -> toml::Value {
-    let secret = keys
-        .iter()
-        .any(|key| key.name == name && key.takes.starts_with(SECRET));
+    let secret = keys.iter().any(|key| key.name == name && key.is_secret());
     match value {
         toml::Value::String(_) if secret => "(secret)".into(),
         toml::Value::Array(items) => items

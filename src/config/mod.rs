@@ -26,6 +26,7 @@ pub mod sources;
 pub mod substitute;
 mod syntax;
 mod unreached;
+mod veil;
 mod written;
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! Problems, drawn like a compiler's: the place, the line, a caret, a way out.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,8 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin as Location, Renderer, Snippet};
 
-use super::sources::{Source, Sources};
+use super::sources::Sources;
+use super::veil::veiled;
 use crate::build::problem::Severity;
 use crate::build::{Files, Problem, Span};
 
@@ -19,6 +21,8 @@ const DRAWN_MAX: usize = 100;
 pub struct Report {
     problems: Vec<Problem>,
     sources: Arc<Sources>,
+    /// The texts of those of them that have problems, without their secrets, by their numbers.
+    drawn: BTreeMap<usize, String>,
     files: Files,
 }
 
@@ -39,9 +43,23 @@ impl Report {
             problem.message = one_line_of(&problem.message);
             problem.label = one_line_of(&problem.label);
         }
+        let places = problems.iter().flat_map(|problem| {
+            let notes = problem.notes.iter().map(|(at, _)| at);
+            problem.span.iter().chain(notes)
+        });
+        let mut drawn = BTreeMap::new();
+        for file in places.map(|at| at.file) {
+            let text = || {
+                sources
+                    .get(file)
+                    .map_or_else(String::new, |one| veiled(&one.text))
+            };
+            drawn.entry(file).or_insert_with(text);
+        }
         Self {
             problems,
             sources,
+            drawn,
             files: Files::default(),
         }
     }
@@ -188,19 +206,16 @@ impl Report {
         span: &Span,
         marks: &[(&'r Span, impl AsRef<str> + 'r, bool)],
     ) -> Snippet<'r, annotate_snippets::Annotation<'r>> {
-        static NOTHING: Source = Source {
-            name: String::new(),
-            origin: super::sources::Origin::File,
-            text: String::new(),
-        };
-        let source = self.sources.get(span.file).unwrap_or(&NOTHING);
-        let ranges = marks
-            .iter()
-            .map(|(at, _, _)| one_line(&source.text, &at.range));
+        let name = self
+            .sources
+            .get(span.file)
+            .map_or("", |source| &source.name);
+        let text = self.drawn.get(&span.file).map_or("", |text| text);
+        let ranges = marks.iter().map(|(at, _, _)| one_line(text, &at.range));
         let ranges: Vec<Range<usize>> = ranges.collect();
-        let (from, to, line) = around(&source.text, &ranges);
-        let shown = source.text.get(from..to).unwrap_or_default();
-        let mut snippet = Snippet::source(shown).path(&*source.name).line_start(line);
+        let (from, to, line) = around(text, &ranges);
+        let shown = text.get(from..to).unwrap_or_default();
+        let mut snippet = Snippet::source(shown).path(name).line_start(line);
         for ((_, label, primary), range) in marks.iter().zip(ranges) {
             let kind = if *primary {
                 AnnotationKind::Primary

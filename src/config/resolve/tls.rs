@@ -110,7 +110,7 @@ impl Resolver<'_, '_> {
             session_tickets: tickets,
             early_data: early.is_some(),
             handshake_timeout,
-            written: without_secrets(section.written(&self.cx.unquoted)),
+            written: section.written(&self.cx.unquoted),
         };
         good.then_some(Tls::Files(Box::new(files)))
     }
@@ -254,13 +254,4 @@ impl Resolver<'_, '_> {
             crl_place: Place(section.at(auth.crl.as_ref().unwrap_or(&auth.ca).span())),
         })
     }
-}
-
-/// What was written, but for the key of an account.
-fn without_secrets(mut written: toml::Table) -> toml::Table {
-    let account = written.get_mut("acme").and_then(|acme| acme.get_mut("eab"));
-    if let Some(key) = account.and_then(|account| account.get_mut("hmac_key")) {
-        *key = "(secret)".into();
-    }
-    written
 }
