@@ -72,7 +72,10 @@ impl Contender {
             Self::Httpserverd => true,
             Self::Nginx | Self::Caddy => !matches!(case.work, Work::Eight),
             Self::Haproxy => matches!(case.work, Work::Fixed | Work::Proxy(_)),
-            Self::Floor => matches!(case.work, Work::Fixed) && case.face == Face::Quiet,
+            Self::Floor => {
+                let plain = case.face == Face::Quiet;
+                plain && matches!(case.work, Work::Fixed | Work::Proxy(0..=1024))
+            }
         }
     }
 
@@ -128,6 +131,7 @@ impl Contender {
                     "--floor",
                     &ports.quiet.to_string(),
                     &BODY_FIXED.len().to_string(),
+                    &stage.small.to_string(),
                 ]);
             }
         }

@@ -36,9 +36,12 @@ fn main() -> Outcome<()> {
     match args.peek().map(String::as_str) {
         Some("--launch") => process::launch(args.skip(1)),
         Some("--floor") => {
-            let mut number = args.skip(1).map(|arg| arg.parse::<usize>());
-            let mut next = || number.next().ok_or("--floor wants a port and a length");
-            Ok(floor::run(next()??.try_into()?, next()??)?)
+            let args: Vec<String> = args.skip(1).collect();
+            let [port, body, upstream @ ..] = args.as_slice() else {
+                return Err("--floor wants a port, a length and perhaps an upstream's port".into());
+            };
+            let upstream = upstream.first().map(|port| port.parse()).transpose()?;
+            Ok(floor::run(port.parse()?, body.parse()?, upstream)?)
         }
         Some("--handshakes") => {
             println!("{}", tls::handshakes(args.skip(1))?);
