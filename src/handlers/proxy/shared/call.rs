@@ -63,7 +63,8 @@ impl Asking<'_> {
         let encrypted = lease.view.manner.tls.is_some();
         let request = match fields::request(outgoing.head(), encrypted) {
             Ok(request) => request,
-            Err(error) => return Tried::Failed(lease, CallError::BadHead(error)),
+            // It was the client who asked for this.
+            Err(_) => return Tried::Failed(lease, CallError::Client(Why::BadTarget)),
         };
         let deadline = lease.view.deadlines.register();
         deadline.set(self.timeouts.first_byte);

@@ -69,7 +69,7 @@ async fn exchange(
     question: &Question,
 ) -> Result<u16, Unwell> {
     let request = fields::request(head.as_bytes(), encrypted);
-    let request = request.map_err(|error| Unwell::Io(io::Error::other(error.reason())))?;
+    let request = request.map_err(|error| Unwell::Io(io::Error::other(error)))?;
     let mut send = send.ready().await.map_err(broken)?;
     let (answer, _) = send.send_request(request, true).map_err(broken)?;
     let (parts, mut content) = answer.await.map_err(broken)?.into_parts();
