@@ -59,7 +59,7 @@ pub(super) struct SharedList {
     connecting: Cell<bool>,
     /// They do not any more.
     made: Notify,
-    /// The server has chosen HTTP/1.1.
+    /// The server has chosen HTTP/1.1 when it was last asked.
     is_http1: Cell<bool>,
 }
 
@@ -117,16 +117,20 @@ pub(super) async fn obtain(
     let deadline = lease.view.deadlines.register();
     deadline.set(lease.view.timeouts.connect);
     let turn = deadline.limit(list.shared.turn()).await;
-    let Ok(_turn) = turn else {
+    let Ok(turn) = turn else {
         return Err(Refused {
             why: Why::ConnectTimeout,
             endpoint: Some(Rc::clone(&lease.endpoint)),
         });
     };
-    match list.shared.pick(&keep_alive) {
-        Some(slot) => Ok(Leased::Shared(lease, slot)),
-        None => fresh(lease, &list, repeatable, None).await,
+    if let Some(slot) = list.shared.pick(&keep_alive) {
+        return Ok(Leased::Shared(lease, slot));
     }
+    // What is made will not be shared: nobody waits for it.
+    let turn = Some(turn).filter(|_| !list.shared.is_http1.get());
+    let leased = fresh(lease, &list, repeatable, None).await;
+    drop(turn);
+    leased
 }
 
 async fn fresh(
@@ -141,13 +145,10 @@ async fn fresh(
         return Ok(Leased::Own(opened.lent(lease, true)));
     }
     let connection = lease.connect(preface.unwrap_or_default()).await?;
-    if !connection
-        .lease
-        .view
-        .manner
-        .is_shared(connection.transport())
-    {
-        list.shared.is_http1.set(true);
+    let manner = &connection.lease.view.manner;
+    let is_http1 = !manner.is_shared(connection.transport());
+    list.shared.is_http1.set(is_http1);
+    if is_http1 {
         return Ok(Leased::Own(connection));
     }
     let (opened, lease) = connection.apart();
