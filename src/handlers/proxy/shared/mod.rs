@@ -7,30 +7,29 @@
 mod body;
 mod call;
 pub(super) mod check;
+mod driver;
 mod fields;
 mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::rc::{Rc, Weak};
-use std::task::{Poll, Waker};
+use std::rc::Rc;
+use std::task::Waker;
 use std::time::Instant;
 
 use bytes::Bytes;
-use h2::client::{Builder, Connection as Engine, SendRequest};
+use h2::client::{Builder, SendRequest};
 use tokio::sync::Notify;
-use tracing::debug;
 
+use self::driver::Driver;
 use self::wire::Wire;
-use super::connect::{Connection, Counted, Opened};
+use super::connect::{Connection, Opened};
 use super::lease::Lease;
 use super::pool::IdleList;
 use super::upstream::KeepAlive;
 use super::view::Refused;
 use crate::clock;
-use crate::exchange::{Deadline, Why};
+use crate::exchange::Why;
 
 pub(super) use call::{Asking, SharedCall, Tried};
 
@@ -214,62 +213,6 @@ fn builder() -> Builder {
         .max_header_list_size(FIELDS_MAX)
         .max_send_buffer_size(SEND_BUFFER);
     builder
-}
-
-/// Drives a connection.
-struct Driver {
-    engine: Engine<Wire, Bytes>,
-    link: Weak<Link>,
-    list: Weak<IdleList>,
-    deadline: Deadline,
-    idle_timeout: std::time::Duration,
-    /// Nobody uses it, and it waits for somebody.
-    resting: bool,
-    _counted: Counted,
-}
-
-impl Driver {
-    async fn run(mut self) {
-        let ended = poll_fn(|cx| {
-            if let Poll::Ready(ended) = Pin::new(&mut self.engine).poll(cx) {
-                return Poll::Ready(ended);
-            }
-            if let Some(link) = self.link.upgrade() {
-                link.driver.replace(Some(cx.waker().clone()));
-                self.rest(&link);
-                if self.resting && self.deadline.poll_past(cx).is_ready() {
-                    self.deadline.clear();
-                    self.forget(&link);
-                }
-            }
-            Poll::Pending
-        });
-        let ended = ended.await;
-        debug!(?ended, "an HTTP/2 connection to a server has ended");
-        if let Some(link) = self.link.upgrade() {
-            self.forget(&link);
-        }
-    }
-
-    /// Sets the deadline of a connection that nobody uses.
-    fn rest(&mut self, link: &Link) {
-        let resting = link.open.get() == 0;
-        if resting != self.resting {
-            self.resting = resting;
-            if resting {
-                self.deadline.set(self.idle_timeout);
-            } else {
-                self.deadline.clear();
-            }
-        }
-    }
-
-    fn forget(&self, link: &Rc<Link>) {
-        link.ended.set(true);
-        if let Some(list) = self.list.upgrade() {
-            list.shared.tidy();
-        }
-    }
 }
 
 /// The turn to make a connection.
