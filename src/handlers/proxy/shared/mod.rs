@@ -41,8 +41,9 @@ const LINKS_MAX: usize = 16;
 /// of some milliseconds.
 const STREAM_WINDOW: u32 = 256 * 1024;
 
-/// How much of all answers of a connection.
-const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+/// How much of all answers of a connection: as much as there can be (RFC 9113 §6.9.1). Each has a
+/// bound of its own; those that nobody reads shall not stop the others.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 
 /// Bytes of one stream's content that the engine holds for a socket that is full.
 const SEND_BUFFER: usize = 64 * 1024;
