@@ -68,7 +68,7 @@ impl Asking<'_> {
         };
         let deadline = lease.view.deadlines.register();
         deadline.set(self.timeouts.first_byte);
-        let mut send = slot.0.send.clone();
+        let mut send = slot.link.send.clone();
         // As long as the server has no room for another stream.
         let room = deadline.limit(poll_fn(|cx| send.poll_ready(cx))).await;
         let begun = match room {
@@ -81,7 +81,7 @@ impl Asking<'_> {
         };
         let Ok((future, stream)) = begun else {
             // The connection has ended, or will: nothing was sent.
-            slot.0.ended.set(true);
+            slot.link.ended.set(true);
             return Tried::Unprocessed(lease);
         };
         outgoing.head_is_sent();
@@ -112,7 +112,7 @@ impl Asking<'_> {
             Err(Lost::Call(error)) => Tried::Failed(lease, error),
             Err(Lost::Stream(error)) => {
                 let ends = error.is_go_away() || error.is_io();
-                slot.0.ended.set(slot.0.ended.get() || ends);
+                slot.link.ended.set(slot.link.ended.get() || ends);
                 // RFC 9113 §8.7: refused, or above the last that a goodbye names.
                 let untouched = error.reason() == Some(Reason::REFUSED_STREAM)
                     || (error.is_go_away()

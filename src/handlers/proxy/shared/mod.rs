@@ -69,6 +69,8 @@ pub(super) struct Link {
     open: Cell<usize>,
     served: Cell<u32>,
     born: Instant,
+    /// How often something has come from the server.
+    heard: Rc<Cell<u64>>,
     /// It takes nothing new.
     ended: Cell<bool>,
     driver: RefCell<Option<Waker>>,
@@ -76,7 +78,11 @@ pub(super) struct Link {
 
 /// The use of a connection by one exchange.
 #[derive(Debug)]
-pub(super) struct Slot(Rc<Link>);
+pub(super) struct Slot {
+    link: Rc<Link>,
+    /// What had been heard of the server when it began.
+    heard: u64,
+}
 
 /// What a try was given.
 #[derive(Debug)]
@@ -182,12 +188,15 @@ async fn begin(
         deadline,
         past,
     } = opened;
-    let (send, engine) = builder().handshake(Wire::new(transport)).await?;
+    let wire = Wire::new(transport);
+    let heard = wire.heard();
+    let (send, engine) = builder().handshake(wire).await?;
     let link = Rc::new(Link {
         send,
         open: Cell::new(0),
         served: Cell::new(0),
         born: past.born,
+        heard,
         ended: Cell::new(false),
         driver: RefCell::default(),
     });
@@ -275,20 +284,27 @@ impl Slot {
     fn new(link: Rc<Link>) -> Self {
         link.open.set(link.open.get() + 1);
         link.served.set(link.served.get().saturating_add(1));
-        Self(link)
+        let heard = link.heard.get();
+        Self { link, heard }
     }
 
     /// It has carried an exchange before.
     fn is_reused(&self) -> bool {
-        self.0.served.get() > 1
+        self.link.served.get() > 1
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.open.set(self.0.open.get() - 1);
-        if self.0.open.get() == 0
-            && let Some(driver) = self.0.driver.take()
+        let Self { link, heard } = self;
+        if link.heard.get() == *heard {
+            // A server that said nothing in all this time may be gone without a word: nobody
+            // else shall wait for it.
+            link.ended.set(true);
+        }
+        link.open.set(link.open.get() - 1);
+        if link.open.get() == 0
+            && let Some(driver) = link.driver.take()
         {
             driver.wake();
         }

@@ -1,7 +1,9 @@
 //! A transport as the engine reads and writes it.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,14 +19,22 @@ pub(super) struct Wire {
     transport: Transport,
     /// Read, and not taken by the engine yet.
     input: Vec<u8>,
+    /// How often something has come.
+    heard: Rc<Cell<u64>>,
 }
 
 impl Wire {
-    pub(super) const fn new(transport: Transport) -> Self {
+    pub(super) fn new(transport: Transport) -> Self {
         Self {
             transport,
             input: Vec::new(),
+            heard: Rc::default(),
         }
+    }
+
+    /// How often something has come, also from now on.
+    pub(super) fn heard(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.heard)
     }
 
     fn poll_write(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -38,7 +48,11 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { transport, input } = &mut *self;
+        let Self {
+            transport,
+            input,
+            heard,
+        } = &mut *self;
         if input.is_empty() {
             // Memory is taken only once there is something to put into it.
             ready!(transport.poll_read_ready(cx))?;
@@ -48,6 +62,7 @@ impl AsyncRead for Wire {
                 *input = Vec::new();
             }
             ready!(read)?;
+            heard.set(heard.get() + 1);
         }
         let count = input.len().min(into.remaining());
         into.put_slice(input.get(..count).unwrap_or_default());
