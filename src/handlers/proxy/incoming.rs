@@ -18,7 +18,7 @@ const LIMITS: HeadLimits = HeadLimits {
 
 /// Interim responses (1xx) before the final one. A 100 and some early hints are usual; an
 /// endless row of them is an endless head.
-const INTERIMS_MAX: u8 = 16;
+pub(super) const INTERIMS_MAX: u8 = 16;
 
 /// The answer of an upstream as it comes in.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use super::body::{SharedBody, Start};
 use super::{Slot, fields};
 use crate::exchange::{Body, Deadline, Inform, Response, Why};
 use crate::handlers::proxy::call::{CallError, interim_fields};
+use crate::handlers::proxy::incoming::INTERIMS_MAX;
 use crate::handlers::proxy::lease::Lease;
 use crate::handlers::proxy::outgoing::{Outgoing, SendError, Waits};
 use crate::handlers::proxy::response::{Asked, clean, told_length};
@@ -89,6 +90,7 @@ impl Asking<'_> {
             future,
             stream,
             deadline,
+            interims: 0,
             sending: true,
             progress: None,
         };
@@ -141,6 +143,8 @@ struct Waiting {
     future: ResponseFuture,
     stream: SendStream<Bytes>,
     deadline: Deadline,
+    /// How many interim answers have come.
+    interims: u8,
     sending: bool,
     /// What had been sent when the deadline was set; `None` if it is not set for sending.
     progress: Option<u64>,
@@ -157,6 +161,11 @@ impl Waiting {
             self.poll_send(cx, outgoing, asking.timeouts)?;
         }
         while let Poll::Ready(Some(Ok(interim))) = self.future.poll_informational(cx) {
+            if self.interims == INTERIMS_MAX {
+                let endless = CallError::BadHead(ParseError::FieldsTooLarge);
+                return Poll::Ready(Err(Lost::Call(endless)));
+            }
+            self.interims += 1;
             if let (Some(inform), Some(status)) =
                 (asking.inform, StatusCode::new(interim.status().as_u16()))
                 && status != StatusCode::CONTINUE
