@@ -25,7 +25,7 @@ pub(super) struct Manner {
 }
 
 /// The protocol of exchanges with a server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
 pub(super) enum Protocol {
     /// One exchange at a time.
     #[default]

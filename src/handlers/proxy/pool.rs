@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::buffers::Buffers;
 use super::connect::{Opened, connect};
-use super::manner::Manner;
+use super::manner::{Manner, Protocol};
 use super::shared::SharedList;
 use super::tls::Tls;
 use super::upstream::{KeepAlive, Upstream};
@@ -36,17 +36,19 @@ pub(super) struct Pool {
     pub(super) buffers: Buffers,
 }
 
-/// Where idle connections lead. Encrypted ones are those of one upstream: what another believes
-/// of a server may be something else.
+/// Where idle connections lead, and what is spoken there. Encrypted ones are those of one
+/// upstream: what another believes of a server may be something else.
 #[derive(Debug, Clone)]
 struct Place {
     destination: Destination,
     tls: Option<Arc<Tls>>,
+    protocol: Protocol,
 }
 
 impl Place {
-    fn identity(&self) -> (&Destination, Option<*const Tls>) {
-        (&self.destination, self.tls.as_ref().map(Arc::as_ptr))
+    fn identity(&self) -> (&Destination, Option<*const Tls>, Protocol) {
+        let tls = self.tls.as_ref().map(Arc::as_ptr);
+        (&self.destination, tls, self.protocol)
     }
 }
 
@@ -130,6 +132,7 @@ impl Pool {
         let place = Place {
             destination: destination.clone(),
             tls: manner.tls.clone(),
+            protocol: manner.protocol,
         };
         if let Some(list) = lists.get(&place).and_then(Weak::upgrade) {
             return list;
@@ -263,5 +266,26 @@ impl Idle {
 impl Drop for Idle {
     fn drop(&mut self) {
         drop(self.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_shared_by_who_speaks_alike() {
+        let pool = Pool::default();
+        let place = Destination::Ip("127.0.0.1:1".parse().unwrap());
+        let list = |protocol| {
+            let manner = Manner {
+                protocol,
+                ..Manner::default()
+            };
+            pool.list(&place, &manner)
+        };
+        let http1 = list(Protocol::Http1);
+        assert!(Rc::ptr_eq(&http1, &list(Protocol::Http1)));
+        assert!(!Rc::ptr_eq(&http1, &list(Protocol::Http2Clear)));
     }
 }
