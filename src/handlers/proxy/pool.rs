@@ -220,6 +220,7 @@ impl IdleList {
         let age = now.saturating_duration_since(past.born);
         let worn = keep_alive.max_requests != 0 && past.served >= keep_alive.max_requests;
         if connections.len() >= keep_alive.max_idle || age >= keep_alive.max_lifetime || worn {
+            opened.transport.end();
             return;
         }
         opened.deadline.clear();
@@ -265,7 +266,9 @@ impl Idle {
 
 impl Drop for Idle {
     fn drop(&mut self) {
-        drop(self.take());
+        if let Some(opened) = self.take() {
+            opened.transport.end();
+        }
     }
 }
 

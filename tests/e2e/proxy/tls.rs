@@ -243,6 +243,24 @@ fn a_second_session_begins_where_the_first_ended() {
 }
 
 #[test]
+fn a_connection_that_nobody_uses_ends_with_a_word() {
+    let authority = Authority::new("ours");
+    let server = TlsUpstream::new(&authority.issue(&[HERE]));
+    for keep_alive in ["idle_timeout = \"100ms\"", "max_requests = 1"] {
+        let settings = format!("keep_alive = {{ {keep_alive} }}");
+        let daemon = daemon(&server, &authority, "", &settings);
+        let mut client = daemon.connect("web");
+        get(&mut client, "/");
+        let (mut peer, _) = server.accept();
+        peer.read_request();
+        peer.respond("200 OK", "x");
+        assert_eq!(client.read_response().text(), "x");
+        peer.expect_closed();
+        assert!(!peer.was_cut(), "{keep_alive}");
+    }
+}
+
+#[test]
 fn health_checks_look_at_certificates_too() {
     let (authority, other) = (Authority::new("ours"), Authority::new("other"));
     let good = TlsUpstream::new(&authority.issue(&[HERE]));
