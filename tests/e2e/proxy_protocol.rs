@@ -1,10 +1,12 @@
 //! Load balancers that tell whom a connection is from, and others that may not.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 
 use rustix::process::Signal;
 
 use crate::support::daemon::{Address, Daemon};
+use crate::support::tls::{Authority, Client};
 use crate::support::upstream::Upstream;
 use crate::support::wire::Wire;
 
@@ -18,7 +20,11 @@ const OTHER: [u8; 4] = [127, 0, 0, 3];
 
 /// A daemon that tells what it knows of a client; `rules` stand beside `from`.
 fn daemon_with(from: &str, rules: &str, server: &str, rest: &str) -> Daemon {
-    Daemon::start(&format!(
+    Daemon::start(&config(from, rules, server, rest))
+}
+
+fn config(from: &str, rules: &str, server: &str, rest: &str) -> String {
+    format!(
         r#"
 [server]
 workers = 1
@@ -40,7 +46,7 @@ proxy_protocol = {{ from = [{from}]{rules} }}
 path = "/"
 respond = {{ text = "{TOLD}" }}
 "#
-    ))
+    )
 }
 
 const TOLD: &str = "{client.ip} {client.port} {connection.peer} {proxy_protocol.sender} \
@@ -286,6 +292,29 @@ fn a_unix_socket_is_believed_by_name() {
     client.send(binary(0x21, 0x31, &[0; 216]));
     let told = client.get("/").text();
     assert_eq!(told, "0.0.0.0 0 0.0.0.0 0.0.0.0 http");
+}
+
+#[test]
+fn a_header_stands_in_front_of_an_encrypted_connection() {
+    let authority = Authority::new("ca");
+    let issued = authority.issue(&["a"]);
+    let tls = "tls = { certificates = [{ cert = \"a.pem\", key = \"a.key\" }] }";
+    let daemon = Daemon::setup()
+        .file("a.pem", issued.cert())
+        .secret("a.key", issued.key())
+        .config(&config("\"127.0.0.1\"", "", "", tls))
+        .start();
+    let client = Client::of(&authority);
+    for header in [LINE.as_bytes(), &ipv4(&[(2, b"other.example")])] {
+        let mut socket = TcpStream::connect(daemon.address("web").tcp()).unwrap();
+        socket.write_all(header).unwrap();
+        let mut wire = client.agree(socket, "a").unwrap();
+        let told = wire.get("/").text();
+        assert_eq!(told, "192.0.2.1 5000 192.0.2.1 127.0.0.1 https");
+    }
+    // Who is encrypted and names nobody is closed like anyone else.
+    client.try_connect(daemon.address("web"), "a").unwrap_err();
+    daemon.log().wait("no PROXY header came first", 1);
 }
 
 #[test]

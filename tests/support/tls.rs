@@ -273,7 +273,11 @@ impl Client {
 
     /// Connects and agrees, or hears why not.
     pub(crate) fn try_connect(&self, address: &Address, name: &str) -> Result<Wire, rustls::Error> {
-        let mut socket = TcpStream::connect(address.tcp()).unwrap();
+        self.agree(TcpStream::connect(address.tcp()).unwrap(), name)
+    }
+
+    /// Agrees over a connection, or hears why not.
+    pub(crate) fn agree(&self, mut socket: TcpStream, name: &str) -> Result<Wire, rustls::Error> {
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let name = ServerName::try_from(name.to_owned()).unwrap();

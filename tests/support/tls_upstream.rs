@@ -53,15 +53,18 @@ impl TlsUpstream {
             }
         };
         let config = builder.with_single_cert(shown.chain.clone(), shown.private_key());
-        let mut config = config.unwrap();
-        config.alpn_protocols = protocols
-            .iter()
-            .map(|name| name.as_bytes().to_vec())
-            .collect();
-        Self {
+        let mut server = Self {
             upstream: Upstream::tcp(),
-            config: Arc::new(config),
-        }
+            config: Arc::new(config.unwrap()),
+        };
+        server.speak(protocols);
+        server
+    }
+
+    /// Speaks these protocols from now on.
+    pub(crate) fn speak(&mut self, protocols: &[&str]) {
+        let names = protocols.iter().map(|name| name.as_bytes().to_vec());
+        Arc::make_mut(&mut self.config).alpn_protocols = names.collect();
     }
 
     /// As `servers` writes it.

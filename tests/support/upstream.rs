@@ -220,6 +220,11 @@ impl Peer {
     pub(crate) fn reset(self) {
         self.0.reset();
     }
+
+    /// The connection, for who speaks something else on it.
+    pub(crate) fn into_wire(self) -> Wire {
+        self.0
+    }
 }
 
 impl Deref for Peer {

@@ -15,6 +15,21 @@ fn daemon(server: &H2Upstream, settings: &str) -> Daemon {
     Daemon::start(&config(&format!("\"{}\"", server.address), &settings))
 }
 
+/// A daemon that believes this authority, and speaks `protocol` to this server.
+fn over_tls(server: &TlsUpstream, authority: &Authority, protocol: &str) -> Daemon {
+    let settings = format!("tls = {{ ca = \"ca.pem\" }}\nprotocol = \"{protocol}\"");
+    Daemon::setup()
+        .file("ca.pem", authority.pem())
+        .config(&config(&format!("\"{}\"", server.url()), &settings))
+        .start()
+}
+
+/// A daemon that speaks HTTP/2 in the clear to this script.
+fn scripted(upstream: &Upstream, settings: &str) -> Daemon {
+    let settings = format!("protocol = \"h2c\"\n{settings}");
+    Daemon::start(&config(&format!("\"{}\"", upstream.address), &settings))
+}
+
 /// A message of gRPC.
 fn message(text: &str) -> Vec<u8> {
     let length = u32::try_from(text.len()).unwrap().to_be_bytes();
@@ -138,8 +153,8 @@ fn what_was_not_looked_at_is_sent_again() {
 }
 
 /// The server's side of a connection, once preface and settings have come both ways.
-fn begun(upstream: &Upstream) -> Client {
-    let mut server = Client::silent(Wire::tcp(upstream.accept_socket()));
+fn begun(wire: Wire) -> Client {
+    let mut server = Client::silent(wire);
     server.send(&Frame::new(kind::SETTINGS, 0, 0, []));
     assert_eq!(server.wire.read_bytes(PREFACE.len()), PREFACE);
     server
@@ -155,12 +170,11 @@ fn answer(server: &mut Client, stream: u32) {
 #[test]
 fn what_stands_behind_a_goodbye_is_asked_elsewhere() {
     let upstream = Upstream::tcp();
-    let settings = "protocol = \"h2c\"";
-    let daemon = Daemon::start(&config(&format!("\"{}\"", upstream.address), settings));
+    let daemon = scripted(&upstream, "");
     let mut client = daemon.connect("web");
     let post = "POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
     client.send(post);
-    let mut first = begun(&upstream);
+    let mut first = begun(Wire::tcp(upstream.accept_socket()));
     answer(&mut first, 1);
     assert_eq!(client.read_response().status(), 204);
     client.send(post);
@@ -168,7 +182,7 @@ fn what_stands_behind_a_goodbye_is_asked_elsewhere() {
     // It has seen the first, and none behind it.
     let last = [1_u32.to_be_bytes(), 0_u32.to_be_bytes()].concat();
     first.send(&Frame::new(kind::GOAWAY, 0, 0, last));
-    let mut second = begun(&upstream);
+    let mut second = begun(Wire::tcp(upstream.accept_socket()));
     answer(&mut second, 1);
     assert_eq!(client.read_response().status(), 204);
     // One that is gone without a word may have seen it: that is not for us to do twice.
@@ -176,6 +190,40 @@ fn what_stands_behind_a_goodbye_is_asked_elsewhere() {
     second.expect_that(|frame| frame.kind == kind::HEADERS && frame.stream == 3);
     drop(second);
     assert_eq!(client.read_response().status(), 502);
+}
+
+#[test]
+fn who_is_gone_without_a_word_is_asked_on_another_connection() {
+    let upstream = Upstream::tcp();
+    let daemon = scripted(&upstream, "first_byte_timeout = \"300ms\"");
+    let mut client = daemon.connect("web");
+    get(&mut client, "/1");
+    let mut first = begun(Wire::tcp(upstream.accept_socket()));
+    answer(&mut first, 1);
+    assert_eq!(client.read_response().status(), 204);
+    get(&mut client, "/2");
+    assert_eq!(client.read_response().status(), 504);
+    get(&mut client, "/3");
+    let mut second = begun(Wire::tcp(upstream.accept_socket()));
+    answer(&mut second, 1);
+    assert_eq!(client.read_response().status(), 204);
+}
+
+#[test]
+fn an_endless_row_of_interim_answers_is_none() {
+    let upstream = Upstream::tcp();
+    let daemon = scripted(&upstream, "");
+    let mut client = daemon.connect("web");
+    get(&mut client, "/");
+    let mut server = begun(Wire::tcp(upstream.accept_socket()));
+    server.expect_that(|frame| frame.kind == kind::HEADERS);
+    let block = encode([(&b":status"[..], &b"103"[..])]);
+    let hint = Frame::new(kind::HEADERS, flag::END_HEADERS, 1, block);
+    server.wire.send(hint.bytes().repeat(17));
+    let told = client.read_until(b"HTTP/1.1 502 Bad Gateway\r\n");
+    let hints = told.windows(3).filter(|word| word == b"103");
+    assert_eq!(hints.count(), 16);
+    server.expect_that(|frame| frame.kind == kind::RST_STREAM && frame.stream == 1);
 }
 
 #[test]
@@ -235,14 +283,26 @@ fn a_slow_reader_holds_up_its_own_stream_alone() {
 }
 
 #[test]
+fn many_slow_readers_hold_up_nobody_else() {
+    let server = H2Upstream::new(100);
+    let daemon = daemon(&server, "");
+    let mut slow = Client::connect(&daemon, "web");
+    slow.updates = false;
+    for stream in (1..32).step_by(2) {
+        slow.request(stream, "GET", "/large", &[]);
+    }
+    slow.answer_until(31, |answer| answer.status() == 200);
+    let mut other = daemon.connect("web");
+    get(&mut other, "/large");
+    assert_eq!(other.read_response().body.len(), 64 * (64 << 10));
+    assert_eq!(server.seen().connections, 1);
+}
+
+#[test]
 fn a_server_may_prefer_http1_over_tls() {
     let authority = Authority::new("ours");
     let server = TlsUpstream::new(&authority.issue(&["127.0.0.1"]));
-    let settings = "tls = { ca = \"ca.pem\" }\nprotocol = \"auto\"";
-    let daemon = Daemon::setup()
-        .file("ca.pem", authority.pem())
-        .config(&config(&format!("\"{}\"", server.url()), settings))
-        .start();
+    let daemon = over_tls(&server, &authority, "auto");
     let mut client = daemon.connect("web");
     get(&mut client, "/1");
     let (mut peer, agreed) = server.accept();
@@ -260,14 +320,48 @@ fn a_server_may_prefer_http1_over_tls() {
 }
 
 #[test]
+fn a_server_is_asked_what_it_speaks_with_each_connection() {
+    let authority = Authority::new("ours");
+    let mut server = TlsUpstream::new(&authority.issue(&["127.0.0.1"]));
+    let daemon = over_tls(&server, &authority, "auto");
+    let mut client = daemon.connect("web");
+    get(&mut client, "/1");
+    let (mut peer, _) = server.accept();
+    peer.read_request();
+    peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx");
+    assert_eq!(client.read_response().text(), "x");
+    server.speak(&["h2", "http/1.1"]);
+    check_http2(&server, &mut client);
+}
+
+#[test]
+fn http2_is_spoken_over_tls() {
+    let authority = Authority::new("ours");
+    let shown = authority.issue(&["127.0.0.1"]);
+    let server = TlsUpstream::with(&shown, None, &["http/1.1", "h2"]);
+    let daemon = over_tls(&server, &authority, "h2");
+    check_http2(&server, &mut daemon.connect("web"));
+}
+
+/// Two requests are two streams of one connection.
+fn check_http2(server: &TlsUpstream, client: &mut Wire) {
+    get(client, "/2");
+    let (peer, agreed) = server.accept();
+    assert_eq!(agreed.alpn.as_deref(), Some("h2"));
+    let mut peer = begun(peer.into_wire());
+    answer(&mut peer, 1);
+    assert_eq!(client.read_response().status(), 204);
+    get(client, "/3");
+    answer(&mut peer, 3);
+    assert_eq!(client.read_response().status(), 204);
+    server.expect_no_connection();
+}
+
+#[test]
 fn a_server_that_speaks_only_http1_is_no_server_of_http2() {
     let authority = Authority::new("ours");
     let server = TlsUpstream::new(&authority.issue(&["127.0.0.1"]));
-    let settings = "tls = { ca = \"ca.pem\" }\nprotocol = \"h2\"";
-    let daemon = Daemon::setup()
-        .file("ca.pem", authority.pem())
-        .config(&config(&format!("\"{}\"", server.url()), settings))
-        .start();
+    let daemon = over_tls(&server, &authority, "h2");
     let mut client = daemon.connect("web");
     get(&mut client, "/1");
     assert!(server.try_accept().is_err());
