@@ -62,10 +62,9 @@ impl Asking<'_> {
         outgoing.address(lease.authority());
         outgoing.proceed();
         let encrypted = lease.view.manner.tls.is_some();
-        let request = match fields::request(outgoing.head(), encrypted) {
-            Ok(request) => request,
+        let Ok(request) = fields::request(outgoing.head(), encrypted) else {
             // It was the client who asked for this.
-            Err(_) => return Tried::Failed(lease, CallError::Client(Why::BadTarget)),
+            return Tried::Failed(lease, CallError::Client(Why::BadTarget));
         };
         let deadline = lease.view.deadlines.register();
         deadline.set(self.timeouts.first_byte);

@@ -122,8 +122,7 @@ pub(super) async fn obtain(
     }
     let deadline = lease.view.deadlines.register();
     deadline.set(lease.view.timeouts.connect);
-    let turn = deadline.limit(list.shared.turn()).await;
-    let Ok(turn) = turn else {
+    let Ok(turn) = deadline.limit(list.shared.turn()).await else {
         return Err(Refused {
             why: Why::ConnectTimeout,
             endpoint: Some(Rc::clone(&lease.endpoint)),
