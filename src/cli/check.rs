@@ -108,8 +108,12 @@ fn good(file: &Path, loaded: &Loaded) -> String {
         1 => format!("1 {word}"),
         count => format!("{count} {word}s"),
     };
+    let tests = match loaded.model.own_tests.len() {
+        0 => String::new(),
+        tests => format!(", {} passed", count(tests, "test")),
+    };
     format!(
-        "{} is good: {}, {}",
+        "{} is good: {}, {}{tests}",
         file.display(),
         count(loaded.model.listeners.len(), "listener"),
         count(loaded.model.routes.len(), "route")

@@ -131,6 +131,7 @@ fn tables(old: &Model, new: &Model, lines: &mut Vec<String>) {
         ),
         ("server.limits", a.limits != b.limits, ""),
         ("log", old.log != new.log, ""),
+        ("test", old.own_tests != new.own_tests, ""),
     ] {
         if changed {
             let comma = if note.is_empty() { "" } else { ";" };

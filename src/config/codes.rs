@@ -88,6 +88,10 @@ codes! {
     "Names stand in logs, as labels of metrics, and in commands; they have 1 to 100 visible \
      ASCII characters without quotes, backslashes and blanks."
 
+    "E0112" "an unknown route"
+    "A [[test]] expects an answer of a route that is not defined. A route without a name is \
+     called by its host and path; `httpserverd routes` prints all of them."
+
     "E0201" "something named cannot be opened"
     "The configuration is right by itself, but what it names cannot be used: a folder or a file \
      that is not there, or that the user the daemon runs as may not read. Relative paths start \
@@ -107,10 +111,6 @@ codes! {
      of them. Connections would go to either by chance. One listener serves every route; routes \
      are told apart by `host`, `path` and `listener`. 0.0.0.0 and [::] are not in each other's \
      way: sockets for IPv6 take IPv6 alone."
-
-    "E0303" "not supported yet"
-    "The language has this, but this version of the server does not. It refuses to start rather \
-     than to start without what was asked for."
 
     "E0304" "no listener"
     "Without a [[listener]] nobody can connect."
@@ -185,6 +185,17 @@ codes! {
 
     "E0501" "a limit out of bounds"
     "The limit would refuse everyone, or would let one client take memory without measure."
+
+    "E0601" "a test of the configuration fails"
+    "A [[test]] says what a request comes to, and with this configuration it comes to something \
+     else. A configuration that fails its own tests is never served: a daemon does not start with \
+     it, and one that runs keeps the one before."
+
+    "E0602" "an expectation that cannot be known"
+    "A [[test]] asks no server, opens no file and runs no middleware, so that checking a \
+     configuration has no effects. Which route answers is always known; status and headers are of \
+     `respond` and `redirect`, and where no route answers. What the other handlers answer shows \
+     with the request alone."
 
     "W0009" "a variable that sets nothing"
     "The environment has a variable that begins with HTTPSERVER_ and that nothing reads. \

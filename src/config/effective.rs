@@ -40,6 +40,14 @@ pub fn effective(model: &Model, origins: Option<Origins<'_>>) -> String {
     for route in &model.routes {
         page.route(model, route);
     }
+    for test in &model.own_tests {
+        page.header("[[test]]");
+        for key in ["name", "request", "expect"] {
+            if let Some(value) = test.written.get(key) {
+                page.placed(&test.places, key, &value.to_string());
+            }
+        }
+    }
     page.text
 }
 

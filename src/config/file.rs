@@ -24,6 +24,8 @@ pub(super) struct File<'t> {
     pub(super) middleware: Vec<Named<'t>>,
     /// `[[route]]`
     pub(super) routes: Vec<Section<'t>>,
+    /// `[[test]]`
+    pub(super) tests: Vec<Section<'t>>,
 }
 
 /// A table that has a name in its header.
@@ -78,7 +80,7 @@ impl Table {
 }
 
 /// The keys of a file, outside of any table.
-const TOP: [&str; 7] = [
+const TOP: [&str; 8] = [
     "include",
     "server",
     "log",
@@ -86,6 +88,7 @@ const TOP: [&str; 7] = [
     "upstream",
     "middleware",
     "route",
+    "test",
 ];
 
 impl<'t> File<'t> {
@@ -125,7 +128,7 @@ impl<'t> File<'t> {
                 }
                 "upstream" => named(file, "upstream", value, &mut self.upstreams, problems),
                 "middleware" => named(file, "middleware", value, &mut self.middleware, problems),
-                "test" => problems.push(not_yet(at, "[[test]]")),
+                "test" => list(file, "[[test]]", value, &mut self.tests, problems),
                 _ => {
                     let problem = unknown_key(at, &key, "the file", &TOP);
                     problems.push(match misplaced(&key) {
@@ -161,13 +164,6 @@ fn misplaced(key: &str) -> Option<String> {
         "upstreams" => Some("an upstream is written [upstream.NAME]".to_owned()),
         _ => None,
     }
-}
-
-/// What the language will have, and this version does not.
-pub(super) fn not_yet(at: Span, what: &str) -> Problem {
-    Problem::error("E0303", at, format!("{what} is not supported yet"))
-        .label("not supported yet")
-        .hint("take it out; this version cannot do it, and will not pretend to")
 }
 
 fn table_section<'t>(

@@ -143,6 +143,26 @@ pub(super) const ROUTE: &[Key] = keys! {
         "around its handler, outermost first; a type's own name stands for its defaults";
 };
 
+/// `[[test]]`
+pub(super) const TEST: &[Key] = keys! {
+    "name": "string" = "(what it asks for)", "how messages call it";
+    "request": "table", "what is asked for";
+    "request.method": "method" = r#""GET""#, "the method";
+    "request.url": "URL" = "(host and path)", "`https://example.com/path?query`";
+    "request.host": "string" = "(none)", "the host, in place of `url`";
+    "request.path": "string" = "(of `url`)", "path and query, in place of `url`";
+    "request.headers": "table of strings" = "{}", "its headers";
+    "request.listener": "name" = "(the first that is encrypted as `url` is, or else the first)",
+        "which listener is asked";
+    "expect": "table", "what answers; one key at least";
+    "expect.route": "name or false" = "(any)", "the route; false if none answers: 404 or 405";
+    "expect.status": "status" = "(any)",
+        "the status; known of `respond`, `redirect`, and where no route answers";
+    "expect.location": "string" = "(any)", "`Location`; known as the status is";
+    "expect.headers": "table of strings" = "{}",
+        "a value of each of these headers; known as the status is";
+};
+
 #[cfg(test)]
 mod tests {
     use serde::de::DeserializeOwned;
@@ -169,5 +189,6 @@ mod tests {
         check::<written::Listener>("LISTENER", LISTENER);
         check::<tls::Written>("TLS", TLS);
         check::<written::Route>("ROUTE", ROUTE);
+        check::<written::OwnTest>("TEST", TEST);
     }
 }

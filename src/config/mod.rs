@@ -18,6 +18,7 @@ mod keys;
 pub mod model;
 mod orders;
 mod overrides;
+pub mod own_tests;
 pub mod provenance;
 pub mod reference;
 pub mod report;
@@ -117,9 +118,13 @@ pub fn load(main: Main<'_>, inputs: &Inputs, around: Surroundings<'_>) -> Result
         compile::compile(&resolved.model, base, around, &mut files, &mut problems)
     });
 
-    let failed = problems
-        .iter()
-        .any(|problem| problem.severity == Severity::Error);
+    if let Some((resolved, generation)) = resolved.as_ref().zip(generation.as_ref())
+        && resolved.complete
+        && !failed(&problems)
+    {
+        problems.extend(own_tests::run(&resolved.model, &generation.listeners));
+    }
+    let failed = failed(&problems);
     let report = Report::new(problems, Arc::clone(&sources)).with_files(files);
     match resolved.zip(generation) {
         Some((resolved, generation)) if resolved.complete && !failed => Ok(Loaded {
@@ -131,6 +136,12 @@ pub fn load(main: Main<'_>, inputs: &Inputs, around: Surroundings<'_>) -> Result
         }),
         _ => Err(report),
     }
+}
+
+fn failed(problems: &[Problem]) -> bool {
+    problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Error)
 }
 
 /// The texts, and the folder where relative paths start.

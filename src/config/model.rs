@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use super::own_tests::OwnTest;
 pub use super::written::Workers;
 use crate::build::{Kind, Rotation, Settings, Span};
 use crate::exchange::Middleware;
@@ -37,6 +38,8 @@ pub struct Model {
     pub middleware: Vec<Instance<Box<dyn Middleware>>>,
     /// `[[route]]`, in the order of the file.
     pub routes: Vec<Route>,
+    /// `[[test]]`, in the order of the file.
+    pub own_tests: Vec<OwnTest>,
 }
 
 /// What is one for the whole daemon.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::codes::CODES;
-use super::keys::{LIMITS, LISTENER, LOG, ROUTE, SERVER, TLS};
+use super::keys::{LIMITS, LISTENER, LOG, ROUTE, SERVER, TEST, TLS};
 use crate::build::{Key, Kind};
 use crate::exchange::variable::{KNOWN, NAMED};
 use crate::handlers::{self, UPSTREAM};
@@ -35,7 +35,7 @@ set. What has no default must be written.
 /// The page, in Markdown.
 pub fn reference() -> String {
     let mut page = OPENING.to_owned();
-    let own: [(&str, &str, &[Key]); 6] = [
+    let own: [(&str, &str, &[Key]); 7] = [
         (
             "[server]",
             "The process, and what is around every route.",
@@ -63,6 +63,15 @@ pub fn reference() -> String {
             "What answers which requests. Beside these keys it has one of the \
              [handlers](#handlers).",
             ROUTE,
+        ),
+        (
+            "[[test]]",
+            "What the configuration expects of itself, before it is served: at the start, at every \
+             reload, and by `check`. One that fails is a mistake like any other. Nothing is sent \
+             and no file is opened, and no middleware runs, so that what one of them would answer \
+             is not seen. The client is on this machine, and its `url` tells whether it comes \
+             encrypted.",
+            TEST,
         ),
     ];
     for (header, summary, keys) in own {

@@ -8,6 +8,7 @@ mod layers;
 mod limits;
 mod listeners;
 mod matchers;
+mod own_tests;
 mod routes;
 pub(super) mod tls;
 
@@ -88,6 +89,7 @@ pub(super) fn resolve(file: &File<'_>, sources: &Sources, cx: &mut ParseContext<
     let log = resolver.log(file);
     let listeners = resolver.listeners(file);
     let routes = resolver.routes(file, &listeners, &server.middleware, &mut links);
+    let own_tests = resolver.own_tests(file, &listeners, &routes);
     if routes.len() == file.routes.len() {
         resolver.unused(file, &links);
         let outer_at = resolver.provenance.place("server.middleware");
@@ -107,6 +109,7 @@ pub(super) fn resolve(file: &File<'_>, sources: &Sources, cx: &mut ParseContext<
             upstreams,
             middleware: links.instances,
             routes,
+            own_tests,
         },
         complete,
         provenance: resolver.provenance,

@@ -1,6 +1,7 @@
 //! What may be written, table by table. Nothing has a default here, and no name is looked up:
 //! what was not written is `None`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU16;
 
@@ -9,7 +10,7 @@ use serde::de::{Deserializer, Error, Visitor};
 use toml::Spanned;
 
 use crate::build::{ByteRate, ByteSize, HumanDuration, Network, Rotation};
-use crate::http::Method;
+use crate::http::{Method, StatusCode};
 
 /// `[server]`
 #[derive(Debug, Default, Deserialize)]
@@ -122,6 +123,44 @@ pub(super) struct Test {
     pub(super) regex: Spanned<String>,
 }
 
+/// `[[test]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OwnTest {
+    pub(super) name: Option<String>,
+    pub(super) request: Spanned<TestRequest>,
+    pub(super) expect: Spanned<Expect>,
+}
+
+/// Fields by name, with the places of both.
+pub(super) type Fields = BTreeMap<Spanned<String>, Spanned<String>>;
+
+/// `request` of a `[[test]]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TestRequest {
+    pub(super) method: Option<Method>,
+    pub(super) url: Option<Spanned<String>>,
+    pub(super) host: Option<Spanned<String>>,
+    pub(super) path: Option<Spanned<String>>,
+    pub(super) headers: Fields,
+    pub(super) listener: Option<Spanned<String>>,
+}
+
+/// `expect` of a `[[test]]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Expect {
+    pub(super) route: Option<Spanned<ExpectedRoute>>,
+    pub(super) status: Option<Spanned<StatusCode>>,
+    pub(super) location: Option<Spanned<String>>,
+    pub(super) headers: Fields,
+}
+
+/// The name of a route, or `None` for none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ExpectedRoute(pub(super) Option<String>);
+
 /// How many workers: `"auto"` or a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workers {
@@ -216,6 +255,33 @@ impl<'de> Deserialize<'de> for ServerHeader {
                     ));
                 }
                 Ok(ServerHeader(None))
+            }
+        }
+        deserializer.deserialize_any(Read)
+    }
+}
+
+impl<'de> Deserialize<'de> for ExpectedRoute {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl Visitor<'_> for Read {
+            type Value = ExpectedRoute;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or false")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<ExpectedRoute, E> {
+                Ok(ExpectedRoute(Some(text.to_owned())))
+            }
+
+            fn visit_bool<E: Error>(self, truth: bool) -> Result<ExpectedRoute, E> {
+                if truth {
+                    return Err(E::custom(
+                        "true says nothing\nname the route, or write false for none",
+                    ));
+                }
+                Ok(ExpectedRoute(None))
             }
         }
         deserializer.deserialize_any(Read)

@@ -63,6 +63,17 @@ impl Handler {
             Self::NotFound => Response::error(StatusCode::NOT_FOUND, Why::RouteNone),
         }
     }
+
+    /// The response of those who make it of the request and what is configured; `None` of all
+    /// others, who ask files, servers or the daemon.
+    pub fn foretell(&self, x: &Exchange<'_>) -> Option<Response> {
+        match self {
+            Self::Redirect(redirect) => Some(redirect.handle(x)),
+            Self::Respond(respond) => Some(respond.handle(x)),
+            Self::NotFound => Some(Response::error(StatusCode::NOT_FOUND, Why::RouteNone)),
+            Self::Health(_) | Self::Metrics(_) | Self::Proxy(_) | Self::Static(_) => None,
+        }
+    }
 }
 
 #[cfg(test)]

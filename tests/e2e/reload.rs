@@ -39,6 +39,37 @@ fn a_refused_reload_keeps_the_old_configuration() {
     assert_eq!(daemon.get("web", "/").text(), "new");
 }
 
+/// What the configuration expects of itself is part of it: one that fails is never served.
+#[test]
+fn a_configuration_that_fails_its_own_test_is_never_served() {
+    let test = "[[test]]\nname = \"the page is there\"\n\
+                request = { url = \"http://a/\" }\nexpect = { route = \"/\", status = 200 }\n";
+    let good = format!("{}{test}", saying("old"));
+    let bad = good.replace("path = \"/\"", "path = \"/\"\nhost = \"b\"");
+    let bad = bad.replace("route = \"/\"", "route = \"b/\"");
+    let daemon = Daemon::start(&good);
+    daemon.write_config(&bad);
+    daemon.wait_log("httpserver.toml:11: error[E0601]");
+    daemon.wait_log("the test `the page is there` fails: no route answers: 404, and not `b/`");
+    daemon.wait_log("kept generation 1");
+    assert_eq!(daemon.get("web", "/").text(), "old");
+    daemon.write_config(&good.replace("old", "new"));
+    daemon.wait_log("serving generation 2");
+
+    let started = Daemon::setup().config(&bad).run();
+    assert_eq!(started.code, Some(78), "{}", started.stderr);
+    let checked = |text: &str| {
+        let setup = Daemon::setup().config(text).arg("check");
+        setup.arg("httpserver.toml").run()
+    };
+    let refused = checked(&bad);
+    assert_eq!(refused.code, Some(78));
+    assert!(refused.stderr.contains("E0601"), "{}", refused.stderr);
+    let passed = checked(&good);
+    assert_eq!(passed.code, Some(0), "{}", passed.stderr);
+    assert!(passed.stdout.contains("1 test passed"), "{}", passed.stdout);
+}
+
 #[test]
 fn a_reload_is_told_to_the_service_manager() {
     let mut daemon = Daemon::start(&saying("old"));

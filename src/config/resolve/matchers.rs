@@ -43,7 +43,7 @@ impl Resolver<'_, '_> {
         (tests.len() == entries.len()).then_some(tests)
     }
 
-    fn header_name(&mut self, name: &str, at: Span) -> bool {
+    pub(super) fn header_name(&mut self, name: &str, at: Span) -> bool {
         let good = HeaderName::from_bytes(name.as_bytes()).is_some();
         if !good {
             let message = format!("`{name}` is not a header name");

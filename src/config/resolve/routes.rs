@@ -266,34 +266,44 @@ impl Resolver<'_, '_> {
         let mut served = Vec::new();
         let mut all = true;
         for name in &written.listener {
-            let wanted = name.get_ref().as_str();
-            let index = listeners
-                .good
-                .iter()
-                .position(|known| &*known.name == wanted);
-            if let Some(index) = index {
-                served.push(index);
-                continue;
+            let without = "a route without `listener` serves all";
+            match self.listener_named(name, section, listeners, without) {
+                Some(index) => served.push(index),
+                None => all = false,
             }
-            all = false;
-            let names = || listeners.names.iter().map(|(name, _)| &**name);
-            if names().any(|name| name == wanted) {
-                continue;
-            }
-            let message = format!("there is no listener `{wanted}`");
-            let problem = Problem::error("E0104", section.at(name.span()), message);
-            let problem = problem.label("not known");
-            self.report(match nearest(wanted, names()) {
-                Some(near) => problem.hint(format!("did you mean `{near}`?")),
-                None => problem.hint(format!(
-                    "the listeners are {}; a route without `listener` serves all",
-                    list(&names().collect::<Vec<_>>(), '`')
-                )),
-            });
         }
         served.sort_unstable();
         served.dedup();
         all.then_some(served)
+    }
+
+    /// The listener of this name, as an index. One with mistakes is reported where it stands.
+    /// `without` says what holds where none is named.
+    pub(super) fn listener_named(
+        &mut self,
+        name: &Spanned<String>,
+        section: &Section<'_>,
+        listeners: &Listeners,
+        without: &str,
+    ) -> Option<usize> {
+        let wanted = name.get_ref().as_str();
+        let mut good = listeners.good.iter();
+        let index = good.position(|known| &*known.name == wanted);
+        let names = || listeners.names.iter().map(|(name, _)| &**name);
+        if index.is_some() || names().any(|name| name == wanted) {
+            return index;
+        }
+        let message = format!("there is no listener `{wanted}`");
+        let problem = Problem::error("E0104", section.at(name.span()), message);
+        let problem = problem.label("not known");
+        self.report(match nearest(wanted, names()) {
+            Some(near) => problem.hint(format!("did you mean `{near}`?")),
+            None => problem.hint(format!(
+                "the listeners are {}; {without}",
+                list(&names().collect::<Vec<_>>(), '`')
+            )),
+        });
+        None
     }
 
     /// The name of a route: what was written, or its pattern. Made names are made unique;
