@@ -6,7 +6,7 @@ use std::panic::PanicHookInfo;
 use std::sync::Arc;
 
 use tracing::error;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -33,7 +33,7 @@ pub(super) struct Logging {
     /// What is logged to now; the layer holds only its writer.
     file: Arc<LogFile>,
     output: reload::Handle<Output, Registry>,
-    level: reload::Handle<LevelFilter, reload_stack::Inner>,
+    level: reload::Handle<Targets, reload_stack::Inner>,
 }
 
 /// The type of what stands under the level, which the handle of the level must name.
@@ -52,7 +52,7 @@ impl Logging {
     pub(super) fn start(files: Arc<LogFiles>, settings: LogSettings) -> io::Result<Self> {
         let file = files.get(&settings.place)?;
         let (output, output_handle) = reload::Layer::new(layer(&settings, &file));
-        let (level, level_handle) = reload::Layer::new(settings.level);
+        let (level, level_handle) = reload::Layer::new(heard(settings.level));
         tracing_subscriber::registry()
             .with(output)
             .with(level)
@@ -88,10 +88,22 @@ impl Logging {
         }
         // Both fail only if the subscriber is gone, and then nobody logs.
         drop(self.output.reload(layer(&settings, &file)));
-        drop(self.level.reload(settings.level));
+        drop(self.level.reload(heard(settings.level)));
         self.settings = settings;
         self.file = file;
     }
+}
+
+/// Who is heard at this level: the daemon itself. What libraries say is for those who debug them,
+/// HTTP/2 with every frame, and only `trace` has it all; their warnings are heard as ours are.
+fn heard(level: LevelFilter) -> Targets {
+    let libraries = match level {
+        LevelFilter::TRACE => LevelFilter::TRACE,
+        level => level.min(LevelFilter::WARN),
+    };
+    Targets::new()
+        .with_default(libraries)
+        .with_target(env!("CARGO_CRATE_NAME"), level)
 }
 
 fn layer(settings: &LogSettings, file: &LogFile) -> Output {
@@ -130,5 +142,39 @@ fn log_panic(info: &PanicHookInfo<'_>) {
 impl fmt::Debug for Logging {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Logging({:?}, {:?})", self.settings, self.file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(level: LevelFilter, ours: Level, theirs: Level) {
+        let targets = heard(level);
+        for (target, expected) in [("httpserverd::server::h2", ours), ("h2::codec", theirs)] {
+            let all = [
+                Level::ERROR,
+                Level::WARN,
+                Level::INFO,
+                Level::DEBUG,
+                Level::TRACE,
+            ];
+            for said in all {
+                let enabled = targets.would_enable(target, &said);
+                assert_eq!(enabled, said <= expected, "{level}: {target} says {said}");
+            }
+        }
+    }
+
+    #[test]
+    fn libraries_are_heard_from_warnings_on() {
+        check(LevelFilter::ERROR, Level::ERROR, Level::ERROR);
+        check(LevelFilter::WARN, Level::WARN, Level::WARN);
+        check(LevelFilter::INFO, Level::INFO, Level::WARN);
+        check(LevelFilter::DEBUG, Level::DEBUG, Level::WARN);
+        check(LevelFilter::TRACE, Level::TRACE, Level::TRACE);
     }
 }
