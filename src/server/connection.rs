@@ -313,11 +313,14 @@ impl Input {
         }
     }
 
-    /// Takes what there is.
+    /// Takes what there is, and the memory with it.
     pub fn take(&mut self) -> Vec<u8> {
-        let taken = self.filled().to_vec();
-        self.bytes.clear();
-        self.start = 0;
+        if self.bytes.is_empty() {
+            return Vec::new();
+        }
+        let start = std::mem::take(&mut self.start);
+        let mut taken = std::mem::take(&mut self.bytes);
+        taken.drain(..start);
         taken
     }
 

@@ -29,9 +29,9 @@ use crate::telemetry::WorkerCounters;
 
 /// Panics in the hook that the path names; answers every other path with it.
 #[derive(Debug, Default)]
-struct Fragile {
+pub(super) struct Fragile {
     /// What `on_complete` was told: the path, the status, and why.
-    completed: Mutex<Vec<String>>,
+    pub(super) completed: Mutex<Vec<String>>,
 }
 
 impl Middleware for Fragile {
@@ -85,8 +85,8 @@ impl BodyStream for Breaking {
 }
 
 /// A worker on a thread, with one listener and one route.
-struct Running {
-    address: std::net::SocketAddr,
+pub(super) struct Running {
+    pub(super) address: std::net::SocketAddr,
     orders: Sender<Order>,
     counters: Arc<WorkerCounters>,
     thread: JoinHandle<std::io::Result<()>>,
@@ -153,7 +153,7 @@ fn generation(bind: Bind, chain: Chain) -> Generation {
     }
 }
 
-fn start(middleware: Arc<dyn Middleware>) -> Running {
+pub(super) fn start(middleware: Arc<dyn Middleware>) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
@@ -212,7 +212,7 @@ impl Running {
         String::from_utf8(answer).unwrap()
     }
 
-    fn end(self) -> Arc<WorkerCounters> {
+    pub(super) fn end(self) -> Arc<WorkerCounters> {
         let timeout = Duration::from_secs(20);
         self.orders.try_send(Order::Drain { timeout }).unwrap();
         self.thread.join().unwrap().unwrap();
@@ -276,7 +276,7 @@ fn a_panic_when_all_is_said_ends_the_connection_and_is_counted() {
 }
 
 /// The size of the future that such a function gives.
-fn future_size<A, B, F: Future>(_: impl FnOnce(A, B) -> F) -> usize {
+pub(super) fn future_size<A, B, F: Future>(_: impl FnOnce(A, B) -> F) -> usize {
     size_of::<F>()
 }
 

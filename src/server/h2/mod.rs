@@ -19,6 +19,9 @@ mod watch;
 mod wire;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
@@ -66,31 +69,10 @@ type Engine = h2::server::Connection<Link, Piece>;
 
 /// Serves a connection to its end. `received` has come already, the preface included.
 pub(super) async fn serve(connection: Rc<Connection>, received: Vec<u8>) {
-    let supplies = &connection.worker.http2;
-    let wire = Rc::new(Wire::new(
-        &connection,
-        Rc::clone(&supplies.buffers),
-        received,
-    ));
-    let session = Rc::new(Session {
-        connection: Rc::clone(&connection),
-        wire: Rc::clone(&wire),
-        turns: Rc::<Turns>::default(),
-        open: Cell::new(0),
-    });
-    let limits = connection.listening.snapshot().generation.limits.clone();
-    let mut handshake = builder(&limits).handshake(Link(wire));
-    connection.read_deadline.set(limits.header_timeout);
-    let engine = std::future::poll_fn(|cx| poll_handshake(&session, &mut handshake, cx)).await;
-    let Some(engine) = engine else { return };
-    let mut driver = Driver {
-        session,
-        engine,
-        limits,
-        waiting: Waiting::Begun,
-        ending: false,
-        written: 0,
-        blocked: false,
+    // Both boxed: what begins a connection is as large as what drives it from then on, and those
+    // that wait for a request have no room for both.
+    let Some(mut driver) = Box::pin(begin(&connection, received)).await else {
+        return;
     };
     let ended = std::future::poll_fn(|cx| driver.poll(cx)).await;
     debug!(peer = %connection.info.peer, ?ended, "an HTTP/2 connection has ended");
@@ -99,6 +81,31 @@ pub(super) async fn serve(connection: Rc<Connection>, received: Vec<u8>) {
         // The client shall read why, and not a reset.
         h1::linger(&connection).await;
     }
+}
+
+/// Waits for the preface; `None` if it has not come.
+async fn begin(connection: &Rc<Connection>, received: Vec<u8>) -> Option<Box<Driver>> {
+    let buffers = Rc::clone(&connection.worker.http2.buffers);
+    let wire = Rc::new(Wire::new(connection, buffers, received));
+    let session = Rc::new(Session {
+        connection: Rc::clone(connection),
+        wire: Rc::clone(&wire),
+        turns: Rc::<Turns>::default(),
+        open: Cell::new(0),
+    });
+    let limits = connection.listening.snapshot().generation.limits.clone();
+    connection.read_deadline.set(limits.header_timeout);
+    let mut handshake = builder(&limits).handshake(Link(wire));
+    let engine = std::future::poll_fn(|cx| poll_handshake(&session, &mut handshake, cx)).await?;
+    Some(Box::new(Driver {
+        session,
+        engine,
+        limits,
+        waiting: Waiting::Begun,
+        ending: false,
+        written: 0,
+        blocked: false,
+    }))
 }
 
 fn builder(limits: &Limits) -> Builder {
