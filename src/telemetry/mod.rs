@@ -55,6 +55,8 @@ pub struct WorkerCounters {
     pub panics: Counter,
     /// HTTP/2 streams that brought a request.
     pub http2_streams: Counter,
+    /// HTTP/2 streams that their clients reset.
+    pub http2_resets: Counter,
     /// HTTP/2 connections ended because the client sent too much that asks for nothing.
     pub http2_floods: Counter,
     /// Requests refused before they were routed: bad bytes, limits, deadlines.

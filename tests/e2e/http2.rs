@@ -1,6 +1,7 @@
 //! HTTP/2 from request to response: content both ways, upstreams, windows, goodbyes.
 
 mod clients;
+mod encrypted;
 mod ending;
 mod floods;
 mod priorities;
@@ -49,6 +50,10 @@ proxy = {{ upstream = "backend" }}
 [[route]]
 path = "/large"
 static = {{ root = "site" }}
+
+[[route]]
+path = "/metrics"
+metrics = {{}}
 "#
     )
 }

@@ -23,7 +23,7 @@ fn config(tls: &str, rest: &str) -> String {
     format!("[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\ntls = {tls}\n{rest}")
 }
 
-trait Certificates {
+pub(super) trait Certificates {
     /// The files `NAME.pem` and `NAME.key`.
     fn certificate(self, name: &str, issued: &Issued) -> Self;
 }

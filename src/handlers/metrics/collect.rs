@@ -25,7 +25,7 @@ type OfWorker = (
     fn(&WorkerCounters) -> &Counter,
 );
 
-const OF_WORKERS: [OfWorker; 9] = [
+const OF_WORKERS: [OfWorker; 10] = [
     counter(
         "httpserverd_connections_accepted_total",
         "Connections accepted.",
@@ -66,6 +66,11 @@ const OF_WORKERS: [OfWorker; 9] = [
         "httpserverd_http2_streams_total",
         "HTTP/2 streams that brought a request.",
         |own| &own.http2_streams,
+    ),
+    counter(
+        "httpserverd_http2_resets_total",
+        "RST_STREAM frames that HTTP/2 clients sent.",
+        |own| &own.http2_resets,
     ),
     counter(
         "httpserverd_http2_floods_total",

@@ -46,6 +46,8 @@ pub(super) struct Watch {
     /// When points were earned last, in milliseconds.
     earned: u64,
     flooded: bool,
+    /// How many streams the client has reset since that was asked.
+    resets: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +75,7 @@ impl Default for Watch {
             balance: BALANCE_MAX,
             earned: clock::millis(),
             flooded: false,
+            resets: 0,
         }
     }
 }
@@ -121,6 +124,11 @@ impl Watch {
         self.flooded
     }
 
+    /// How many streams the client has reset since the last time.
+    pub(super) fn take_resets(&mut self) -> u64 {
+        std::mem::take(&mut self.resets)
+    }
+
     /// The number of the frame or field block that has begun and must come to its end soon.
     /// Content may take its time: its own deadlines are for that.
     pub(super) fn midway(&self) -> Option<u64> {
@@ -147,6 +155,9 @@ impl Watch {
         if matches!(kind, Kind::Headers | Kind::Continuation) {
             const END_HEADERS: u8 = 0x4;
             self.within_block = flags & END_HEADERS == 0;
+        }
+        if kind == Kind::ResetStream {
+            self.resets += 1;
         }
         let cost = match kind {
             Kind::Data if self.left == 0 && flags & 0x1 == 0 => 5,
@@ -238,6 +249,7 @@ mod tests {
             watch.read(&frame(4, 0x3, 0));
         }
         assert!(!watch.is_flooded(), "two hundred resets");
+        assert_eq!((watch.take_resets(), watch.take_resets()), (200, 0));
         // Time may have earned some more.
         for _ in 0..100 {
             watch.read(&frame(4, 0x3, 0));

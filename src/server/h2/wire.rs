@@ -156,7 +156,10 @@ impl Wire {
     fn hand(&self, bytes: &[u8], into: &mut ReadBuf<'_>) -> usize {
         let count = bytes.len().min(into.remaining());
         let piece = bytes.get(..count).unwrap_or_default();
-        self.watch.borrow_mut().read(piece);
+        let mut watch = self.watch.borrow_mut();
+        watch.read(piece);
+        let counters = &self.connection.worker.locals.counters;
+        counters.http2_resets.add(watch.take_resets());
         into.put_slice(piece);
         count
     }

@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use super::super::metrics::number;
 use super::{NOWHERE, daemon};
 use crate::support::daemon::Daemon;
 use crate::support::h2::{Client, Frame, flag, head, kind};
@@ -48,6 +49,7 @@ fn calmed(daemon: &Daemon, frames: &[u8]) {
     client.wire.send(frames);
     assert_eq!(client.goodbye().1, "ENHANCE_YOUR_CALM");
     while client.frame().is_some() {}
+    assert_eq!(number(daemon, "httpserverd_http2_floods_total"), 1);
     flood(daemon, Client::connect(daemon, "web"), frames);
 }
 
@@ -231,4 +233,6 @@ fn ordinary_clients_are_not_told_to_calm_down() {
         client.ping(u64::from(n));
     }
     assert_eq!(client.get(101, "/ok").text(), "ok");
+    assert_eq!(number(&daemon, "httpserverd_http2_resets_total"), 20);
+    assert_eq!(number(&daemon, "httpserverd_http2_floods_total"), 0);
 }
