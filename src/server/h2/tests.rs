@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use tokio::net::TcpStream;
+use tokio::runtime::LocalOptions;
 
 use super::session::Session;
 use super::turns::Turns;
@@ -38,7 +39,7 @@ async fn answer(response: ResponseFuture) -> (u16, String, Option<h2::Reason>) {
 async fn check(address: std::net::SocketAddr) {
     let socket = TcpStream::connect(address).await.unwrap();
     let (client, connection) = h2::client::handshake(socket).await.unwrap();
-    let driven = tokio::spawn(connection);
+    let driven = tokio::task::spawn_local(connection);
     let mut client = client.ready().await.unwrap();
     // All at once: those that panic have neighbours that wait.
     let paths = [
@@ -72,9 +73,8 @@ async fn check(address: std::net::SocketAddr) {
 fn a_panic_ends_the_stream_it_is_on_and_nothing_else() {
     let fragile = Arc::new(Fragile::default());
     let worker = start(Arc::<Fragile>::clone(&fragile));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_io().build_local(LocalOptions::default());
     runtime.unwrap().block_on(check(worker.address));
     let counters = worker.end();
     assert_eq!(counters.panics.get(), 5);
