@@ -35,7 +35,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::entry::Stored;
-use self::fill::{Fill, Stage, Watch};
+use self::fill::reader::Watch;
+use self::fill::{Fill, Stage};
 use self::numbers::{Answered, Numbers};
 use self::passage::{Passage, Passed};
 use self::purge::Purge;

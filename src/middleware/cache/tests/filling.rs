@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use super::stored;
 use crate::exchange::{BlockingPool, BodyStream, Why};
-use crate::middleware::cache::fill::{Fill, FillReader, Stage};
+use crate::middleware::cache::fill::reader::FillReader;
+use crate::middleware::cache::fill::{Fill, Stage};
 use crate::middleware::cache::filler::Filler;
 use crate::middleware::cache::store::{Begun, Store};
 
