@@ -11,15 +11,12 @@ use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuar
 
 use super::log_file::{self, Place, Reopener};
 use crate::build::{Sink, SinkTarget, Sinks};
-use crate::clock;
+use crate::exchange::Seldom;
 
 /// How many writes may wait for a thread that writes. Workers write batches of lines, so a disk
 /// that stalls is bridged for a second at full speed; what comes then is lost, not kept in
 /// memory without end.
 const WRITES_MAX: usize = 1024;
-
-/// How often a place that loses lines says so, in seconds.
-const COMPLAINT_SECONDS: u64 = 10;
 
 /// Every place that is logged to.
 #[derive(Debug, Default)]
@@ -32,9 +29,9 @@ pub(super) struct LogFile {
     writer: NonBlocking,
     reopener: Reopener,
     name: String,
-    /// How many losses were said so far, and when.
+    /// How many losses were said so far.
     complained: AtomicU64,
-    complained_at: AtomicU64,
+    complaints: Seldom,
     /// Ends the thread when it is dropped.
     guard: Mutex<Option<WorkerGuard>>,
 }
@@ -56,7 +53,7 @@ impl LogFiles {
             reopener,
             name: place.name(),
             complained: AtomicU64::new(0),
-            complained_at: AtomicU64::new(0),
+            complaints: Seldom::default(),
             guard: Mutex::new(Some(guard)),
         });
         opened.insert(place.clone(), Arc::clone(&file));
@@ -115,16 +112,7 @@ impl LogFile {
 
     /// Says that lines were lost, if that was not said just now.
     fn complain(&self, lost: u64) {
-        let now = clock::unix_now().as_secs();
-        let at = self.complained_at.load(Ordering::Relaxed);
-        if now < at.saturating_add(COMPLAINT_SECONDS) {
-            return;
-        }
-        let swap =
-            self.complained_at
-                .compare_exchange(at, now, Ordering::Relaxed, Ordering::Relaxed);
-        // Otherwise another thread says it.
-        if swap.is_ok() {
+        if self.complaints.is_due() {
             let before = self.complained.swap(lost, Ordering::Relaxed);
             let writes = lost.saturating_sub(before);
             warn!(

@@ -16,6 +16,7 @@ pub mod params;
 pub mod query;
 pub mod random;
 pub mod response;
+pub mod seldom;
 pub mod template;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -44,6 +45,7 @@ pub use outcome::{Outcome, Why};
 pub use params::Params;
 pub use random::Random;
 pub use response::Response;
+pub use seldom::Seldom;
 pub use template::{LogTemplate, ResponseTemplate, Template};
 pub use variable::Variable;
 

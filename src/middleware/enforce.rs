@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use tracing::info;
 
-use super::seldom::Seldom;
 use crate::build::BuildContext;
-use crate::exchange::{Exchange, Flow, Middleware, Outcome, Response, Resume, Why};
+use crate::exchange::{Exchange, Flow, Middleware, Outcome, Response, Resume, Seldom, Why};
 use crate::telemetry::Count;
 
 /// What stands for `enforce` in settings where it is not written.

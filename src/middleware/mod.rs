@@ -34,7 +34,6 @@ mod request_id;
 mod request_key;
 mod rewrite;
 mod security_headers;
-mod seldom;
 mod timeout;
 mod told;
 mod trace_context;

@@ -15,9 +15,8 @@ use tracing::{debug, warn};
 use super::connection::{self, Connection};
 use super::mailbox::Socket;
 use super::snapshot::Listening;
-use super::warning::Warning;
 use super::worker::Worker;
-use crate::exchange::Why;
+use crate::exchange::{Seldom, Why};
 use crate::sys::tls;
 use crate::sys::transport::{More, Transport};
 
@@ -79,7 +78,7 @@ pub async fn accept(
     stop: Rc<Notify>,
 ) {
     let mut pause = PAUSE_FIRST;
-    let (failing, full) = (Warning::default(), Warning::default());
+    let (failing, full) = (Seldom::default(), Seldom::default());
     let begin = |transport, peer| begin(transport, peer, &worker, &listening, &full);
     loop {
         let Some(accepted) = next(&acceptor, &stop).await else {
@@ -171,7 +170,7 @@ fn begin(
     peer: SocketAddr,
     worker: &Rc<Worker>,
     listening: &Rc<Listening>,
-    full: &Warning,
+    full: &Seldom,
 ) {
     let counters = &worker.locals.counters;
     counters.connections_accepted.add(1);

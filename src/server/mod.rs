@@ -18,7 +18,6 @@ mod proxy_protocol;
 pub mod resident;
 pub mod snapshot;
 pub mod tls;
-pub mod warning;
 pub mod worker;
 
 #[cfg(test)]

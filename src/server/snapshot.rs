@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::warning::Warning;
+use crate::exchange::Seldom;
 use crate::generation::{Bind, Generation, Protocols, ProxyProtocol, Tls};
 use crate::routing::table::Table;
 
@@ -31,7 +31,7 @@ pub struct Listening {
     /// Where.
     pub bind: Bind,
     /// Connections closed for what they began with.
-    pub refusals: Warning,
+    pub refusals: Seldom,
     snapshot: RefCell<Rc<Snapshot>>,
 }
 
@@ -40,7 +40,7 @@ impl Listening {
     pub fn new(bind: Bind, snapshot: Rc<Snapshot>) -> Self {
         Self {
             bind,
-            refusals: Warning::default(),
+            refusals: Seldom::default(),
             snapshot: RefCell::new(snapshot),
         }
     }

@@ -30,7 +30,7 @@ use super::roster::Roster;
 use super::shared::{self, Leased};
 use super::upstream::{KeepAlive, Rules, Timeouts, Upstream, UpstreamState};
 use crate::clock;
-use crate::exchange::{Deadlines, Escape, Exchange, Response, Why};
+use crate::exchange::{Deadlines, Escape, Exchange, Response, Seldom, Why};
 use crate::http::name;
 
 /// How long an endpoint that could not be connected to is left out, unless all are. Short, so
@@ -71,7 +71,7 @@ pub(super) struct EndpointView {
     token: Box<str>,
     pub(super) idle: Rc<IdleList>,
     avoided_until: Cell<Option<Instant>>,
-    quiet_until: Cell<Option<Instant>>,
+    complaints: Seldom,
 }
 
 /// Why a try came to no connection.
@@ -301,7 +301,7 @@ impl EndpointView {
             own: Arc::clone(endpoint),
             idle: pool.list(&endpoint.destination, &upstream.manner),
             avoided_until: Cell::new(None),
-            quiet_until: Cell::new(None),
+            complaints: Seldom::default(),
         })
     }
 
@@ -321,11 +321,6 @@ impl EndpointView {
 
     /// Whether a failure may be logged: at a bounded rate.
     pub(super) fn may_complain(&self) -> bool {
-        let now = clock::now();
-        if self.quiet_until.get().is_some_and(|until| now < until) {
-            return false;
-        }
-        self.quiet_until.set(Some(now + COMPLAINT_EVERY));
-        true
+        self.complaints.is_due_every(COMPLAINT_EVERY)
     }
 }

@@ -12,8 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
-use crate::exchange::FileSlice;
-use crate::middleware::seldom::Seldom;
+use crate::exchange::{FileSlice, Seldom};
 
 /// How many parts it is locked in, at most: disks are slower than locks.
 const SHARDS: usize = 8;

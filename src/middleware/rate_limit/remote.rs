@@ -15,8 +15,7 @@ use redis::{
 use tokio::net::{TcpStream, UnixStream};
 use tracing::{info, warn};
 
-use crate::exchange::BlockingPool;
-use crate::middleware::seldom::Seldom;
+use crate::exchange::{BlockingPool, Seldom};
 
 /// A server, and who we are there. Kept across reloads by its URL, with the connections to it.
 pub(super) struct Server {
