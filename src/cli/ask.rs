@@ -17,6 +17,7 @@ const EXIT_FAILURE: u8 = 1;
 pub(super) struct AskArguments {
     /// The control socket of the daemon, as its `server.control_socket` has it
     #[arg(short, long, value_name = "PATH", default_value = SOCKET)]
+    #[arg(env = "HTTPSERVER_SERVER__CONTROL_SOCKET")]
     socket: PathBuf,
 }
 

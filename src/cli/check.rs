@@ -1,13 +1,13 @@
 //! `httpserverd check`: what is wrong with a configuration, before it runs.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 use std::sync::Arc;
 
 use super::explain_code;
 use crate::build::problem::Severity;
 use crate::build::{CarryOver, MemorySinks};
-use crate::config::{self, Inputs, Loaded, Main, Report, Surroundings};
+use crate::config::{self, Inputs, Loaded, Report, Surroundings};
+use crate::daemon::Configuration;
 
 /// A configuration that cannot run (`EX_CONFIG` of sysexits).
 pub const EXIT_CONFIGURATION: u8 = 78;
@@ -31,25 +31,26 @@ pub struct Options {
     pub effective: bool,
 }
 
-/// Checks a file; the exit code: 0, or 78 if it cannot run.
+/// Checks a configuration; the exit code: 0, or 78 if it cannot run.
 ///
 /// # Errors
 /// The output cannot be written.
 pub fn check(
-    file: &Path,
+    configuration: &Configuration,
     inputs: &Inputs,
     options: &Options,
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<u8> {
-    let loaded = load(file, inputs);
+    let name = configuration.name();
+    let loaded = load(configuration, inputs);
     let report = match &loaded {
         Ok(loaded) => &loaded.warnings,
         Err(report) => report,
     };
     match options.format {
         Format::Json => writeln!(out, "{}", report.json())?,
-        Format::Text => write_report(file, report, err)?,
+        Format::Text => write_report(&name, report, err)?,
     }
     let Ok(loaded) = &loaded else {
         return Ok(EXIT_CONFIGURATION);
@@ -62,29 +63,29 @@ pub fn check(
         let text = config::effective::effective(&loaded.model, Some(origins));
         out.write_all(text.as_bytes())?;
     } else if options.format == Format::Text {
-        writeln!(out, "{}", good(file, loaded))?;
+        writeln!(out, "{}", good(&name, loaded))?;
     }
     Ok(0)
 }
 
-/// Loads a file as the daemon would, and opens no log.
-pub(super) fn load(file: &Path, inputs: &Inputs) -> Result<Loaded, Report> {
+/// Loads a configuration as the daemon would, and opens no log.
+pub(super) fn load(configuration: &Configuration, inputs: &Inputs) -> Result<Loaded, Report> {
     let mut carry_over = CarryOver::default();
     let around = Surroundings {
         carry_over: &mut carry_over,
         sinks: Arc::new(MemorySinks::default()),
         id: 1,
     };
-    config::load(Main::File(file), inputs, around)
+    config::load(configuration.as_main(), inputs, around)
 }
 
 /// Problems as a person reads them, with colours on a terminal that wants them.
-pub(super) fn write_report(file: &Path, report: &Report, err: &mut impl Write) -> io::Result<()> {
+pub(super) fn write_report(name: &str, report: &Report, err: &mut impl Write) -> io::Result<()> {
     if report.is_empty() {
         return Ok(());
     }
     err.write_all(report.text(wants_colour()).as_bytes())?;
-    writeln!(err, "{}: {}", file.display(), report.summary())?;
+    writeln!(err, "{name}: {}", report.summary())?;
     if report.count(Severity::Error) > 0 {
         let first = report
             .problems()
@@ -103,7 +104,7 @@ fn wants_colour() -> bool {
     !refused && io::stderr().is_terminal()
 }
 
-fn good(file: &Path, loaded: &Loaded) -> String {
+fn good(name: &str, loaded: &Loaded) -> String {
     let count = |count: usize, word: &str| match count {
         1 => format!("1 {word}"),
         count => format!("{count} {word}s"),
@@ -113,8 +114,7 @@ fn good(file: &Path, loaded: &Loaded) -> String {
         tests => format!(", {} passed", count(tests, "test")),
     };
     format!(
-        "{} is good: {}, {}{tests}",
-        file.display(),
+        "{name} is good: {}, {}{tests}",
         count(loaded.model.listeners.len(), "listener"),
         count(loaded.model.routes.len(), "route")
     )

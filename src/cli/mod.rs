@@ -2,6 +2,7 @@
 
 mod ask;
 pub mod check;
+mod configuration;
 pub mod explain_code;
 mod reference;
 pub mod routes;
@@ -13,10 +14,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::{Environment, Inputs};
+use crate::daemon::Configuration;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -24,8 +27,7 @@ use crate::config::{Environment, Inputs};
     version,
     about = "An HTTP server and reverse proxy run by one TOML file",
     after_help = AFTER_HELP,
-    args_conflicts_with_subcommands = true,
-    arg_required_else_help = true
+    args_conflicts_with_subcommands = true
 )]
 struct Arguments {
     #[command(flatten)]
@@ -42,8 +44,8 @@ enum Command {
     Check(CheckArguments),
     /// Print which route answers which requests
     Routes {
-        /// The configuration
-        file: PathBuf,
+        /// The configuration, unless the environment says it
+        file: Option<PathBuf>,
     },
     /// Have a running daemon read its configuration again, and wait until it is served
     #[command(after_help = RELOAD_HELP)]
@@ -72,8 +74,7 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct CheckArguments {
-    /// The configuration
-    #[arg(required_unless_present = "explain")]
+    /// The configuration, unless the environment says it
     file: Option<PathBuf>,
     /// How mistakes are written
     #[arg(long, value_enum, default_value_t)]
@@ -91,6 +92,10 @@ Examples:
   httpserverd --config /etc/httpserver.toml
   httpserverd check /etc/httpserver.toml
   httpserverd serve . --port 8000
+
+Environment:
+  HTTPSERVER_CONFIG       the configuration, where no file is named
+  HTTPSERVER_CONFIG_TEXT  what would stand in it, where there is none
 
 Signals:
   TERM, INT  take nothing new, finish what is open, end; a second one ends at once
@@ -132,17 +137,13 @@ const EXIT_USAGE: u8 = 2;
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Nobody reads what cannot be printed.
-            drop(error.print());
-            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
-        }
+        Err(error) => return ExitCode::from(refuse(&error)),
     };
-    let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
     let inputs = Inputs {
         environment: Environment::of_process(),
         command_line: Vec::new(),
     };
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
     let done = match arguments.command {
         None => {
             drop((out, err));
@@ -162,7 +163,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Stop(daemon)) => daemon.ask("stop", &mut out, &mut err),
         Some(Command::Maintenance(arguments)) => arguments.turn(&mut out, &mut err),
         Some(Command::Status(arguments)) => arguments.status(&mut out, &mut err),
-        Some(Command::Routes { file }) => routes::routes(&file, &inputs, &mut out, &mut err),
+        Some(Command::Routes { file }) => match configuration(file, &inputs) {
+            Ok(configuration) => routes::routes(&configuration, &inputs, &mut out, &mut err),
+            Err(code) => Ok(code),
+        },
         Some(Command::Reference) => reference::print(&mut out),
         Some(Command::Completions { shell }) => completions(shell, &mut out),
     };
@@ -177,17 +181,35 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Says what is wrong with the command line, or what was asked of it; the exit code.
+fn refuse(error: &clap::Error) -> u8 {
+    // Nobody reads what cannot be printed.
+    drop(error.print());
+    if error.use_stderr() { EXIT_USAGE } else { 0 }
+}
+
+/// The configuration that a command means.
+///
+/// # Errors
+/// The exit code, once it is said why there is none.
+fn configuration(file: Option<PathBuf>, inputs: &Inputs) -> Result<Configuration, u8> {
+    configuration::meant(file, &inputs.environment).map_err(|message| {
+        refuse(&Arguments::command().error(ErrorKind::MissingRequiredArgument, message))
+    })
+}
+
 impl CheckArguments {
-    fn check(&self, inputs: &Inputs, out: &mut impl Write, err: &mut impl Write) -> io::Result<u8> {
+    fn check(self, inputs: &Inputs, out: &mut impl Write, err: &mut impl Write) -> io::Result<u8> {
+        if let Some(code) = &self.explain {
+            return explain_code::explain(code, out, err);
+        }
         let options = check::Options {
             format: self.format,
             effective: self.effective,
         };
-        match (&self.explain, &self.file) {
-            (Some(code), _) => explain_code::explain(code, out, err),
-            (None, Some(file)) => check::check(file, inputs, &options, out, err),
-            // clap asks for one of the two.
-            (None, None) => Ok(EXIT_USAGE),
+        match configuration(self.file, inputs) {
+            Ok(configuration) => check::check(&configuration, inputs, &options, out, err),
+            Err(code) => Ok(code),
         }
     }
 }

@@ -1,30 +1,30 @@
 //! `httpserverd routes`: which route answers which requests.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use super::check::{EXIT_CONFIGURATION, load, write_report};
 use crate::config::Inputs;
 use crate::config::model::{Model, Route};
+use crate::daemon::Configuration;
 
-/// Prints the routes of a file as a table; the exit code: 0, or 78 if it cannot run.
+/// Prints the routes as a table; the exit code: 0, or 78 if it cannot run.
 ///
 /// # Errors
 /// The output cannot be written.
 pub fn routes(
-    file: &Path,
+    configuration: &Configuration,
     inputs: &Inputs,
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<u8> {
-    match load(file, inputs) {
+    match load(configuration, inputs) {
         Ok(loaded) => {
-            write_report(file, &loaded.warnings, err)?;
+            write_report(&configuration.name(), &loaded.warnings, err)?;
             out.write_all(table(&loaded.model).as_bytes())?;
             Ok(0)
         }
         Err(report) => {
-            write_report(file, &report, err)?;
+            write_report(&configuration.name(), &report, err)?;
             Ok(EXIT_CONFIGURATION)
         }
     }

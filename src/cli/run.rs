@@ -12,14 +12,8 @@ use crate::daemon::{self, Configuration, Ended, OnReady, Options, Refusal};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RunArguments {
-    /// The configuration
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        env = "HTTPSERVER_CONFIG",
-        required = true
-    )]
+    /// The configuration, unless the environment says it
+    #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Go to the background, once everything is ready
     #[arg(long)]
@@ -43,12 +37,18 @@ pub(super) struct RunArguments {
 
 /// Runs the daemon.
 pub(super) fn run(arguments: RunArguments, mut inputs: Inputs) -> ExitCode {
-    let mut file = arguments.config.unwrap_or_default();
+    let mut configuration = match super::configuration(arguments.config, &inputs) {
+        Ok(configuration) => configuration,
+        Err(code) => return ExitCode::from(code),
+    };
     let mut pid_file = arguments.pid_file;
     if arguments.daemon {
         // In the background, relative paths would start elsewhere.
-        file = absolute(&file).unwrap_or(file);
-        pid_file = pid_file.map(|path| absolute(&path).unwrap_or(path));
+        let whole = |path: PathBuf| absolute(&path).unwrap_or(path);
+        pid_file = pid_file.map(whole);
+        if let Configuration::File(file) = configuration {
+            configuration = Configuration::File(whole(file));
+        }
     }
     for (option, key, value) in [
         ("--workers", "server.workers", arguments.workers),
@@ -65,7 +65,7 @@ pub(super) fn run(arguments: RunArguments, mut inputs: Inputs) -> ExitCode {
         (user, _) => user,
     };
     run_daemon(Options {
-        configuration: Configuration::File(file),
+        configuration,
         inputs,
         user,
         background: arguments.daemon,
@@ -76,10 +76,7 @@ pub(super) fn run(arguments: RunArguments, mut inputs: Inputs) -> ExitCode {
 
 /// Runs a daemon, and says why if it cannot start.
 pub(super) fn run_daemon(options: Options) -> ExitCode {
-    let name = match &options.configuration {
-        Configuration::File(path) => path.clone(),
-        Configuration::Text { name, .. } => name.into(),
-    };
+    let name = options.configuration.name();
     let refusal = match daemon::run(options) {
         Ended::Well => return ExitCode::SUCCESS,
         Ended::Failed => return ExitCode::FAILURE,

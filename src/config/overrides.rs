@@ -21,7 +21,7 @@ use crate::build::{Problem, Section, Span};
 const PREFIX: &str = "HTTPSERVER_";
 
 /// Variables with the prefix that are no settings.
-const OTHERS: [&str; 1] = ["HTTPSERVER_CONFIG"];
+const OTHERS: [&str; 2] = ["HTTPSERVER_CONFIG", "HTTPSERVER_CONFIG_TEXT"];
 
 /// An option of the command line that sets something.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,9 +14,10 @@ const OPENING: &str = "\
 
 <!-- Made by `httpserverd reference`; BLESS=1 cargo test --test it reference writes it anew. -->
 
-Every key of the configuration. A configuration is a TOML file; `httpserverd check FILE` reports
-every mistake in one, and `check --effective FILE` shows every value in effect and where it was
-set. What has no default must be written.
+Every key of the configuration. A configuration is a TOML file, or the variable
+`HTTPSERVER_CONFIG_TEXT` where there is none; `httpserverd check FILE` reports every mistake in
+one, and `check --effective FILE` shows every value in effect and where it was set. What has no
+default must be written.
 
 - A *duration* is a string such as `\"10s\"`, `\"250ms\"` or `\"1m30s\"`; a *size* is `\"64KiB\"`
   or `\"10MB\"`; a *rate* is `\"100/s\"` or `\"600/m\"`, of bytes `\"1MiB/s\"`.

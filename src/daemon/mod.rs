@@ -158,6 +158,10 @@ fn begin(options: &Options) -> Result<Begun, Refusal> {
             Background::taken_over(pid_file)
                 .map_err(|error| failure("take over the pid file", &error))?,
         ),
+        (true, false) if process::is_first() => {
+            let first = "--daemon ends process 1, and its container: leave it out";
+            return Err(Refusal::System(vec![first.into()]));
+        }
         (true, false) => match process::to_background(pid_file) {
             Ok(Side::Front(code)) => return Ok(Begun::Front(code)),
             Ok(Side::Back(background)) => Some(background),
@@ -177,6 +181,10 @@ fn start(
     origin: Origin,
     inherited: Inherited,
 ) -> Result<(Plane, Inbox), Refusal> {
+    // Before anything that takes its time: what is sent to the first process of a container while
+    // it does not listen, the kernel drops.
+    let (events, inbox) = Events::new();
+    signals::listen(events.clone()).map_err(|error| failure("hear signals", &error))?;
     let before = watcher::look(loader.main_file());
     let first = loader.load(1).map_err(Refusal::Configuration)?;
     let mut listening = Listening::new(first.generation.workers.get(), inherited);
@@ -189,8 +197,6 @@ fn start(
         .map_err(|error| failure("open the log", &error))?;
     process::raise_descriptor_limit();
 
-    let (events, inbox) = Events::new();
-    signals::listen(events.clone()).map_err(|error| failure("hear signals", &error))?;
     let mut watcher = Watcher::new(events.clone());
     watcher.follow(first.model.server.watch, &first.warnings, &before);
     let acme = Acme::default();

@@ -26,6 +26,11 @@ pub(super) struct Background {
     pid_file: Option<PathBuf>,
 }
 
+/// Whether this is the first process of the machine or of its container, with whose end all ends.
+pub(super) fn is_first() -> bool {
+    std::process::id() == 1
+}
+
 /// Goes to the background: a session of its own, the folder `/`, a locked pid file. Standard
 /// error stays until the daemon is ready, so that who started it sees what is wrong.
 ///

@@ -150,7 +150,16 @@ impl Loader {
 }
 
 impl Configuration {
-    fn as_main(&self) -> Main<'_> {
+    /// How messages call it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Text { name, .. } => name.clone(),
+        }
+    }
+
+    /// As it is loaded.
+    pub(crate) fn as_main(&self) -> Main<'_> {
         match self {
             Self::File(path) => Main::File(path),
             Self::Text { name, text, base } => Main::Text { name, text, base },

@@ -2,6 +2,7 @@
 
 mod acme;
 mod connections;
+mod container;
 mod control_socket;
 mod drain;
 mod examples;

@@ -35,6 +35,8 @@ pub(crate) struct Daemon {
     log: Log,
     addresses: BTreeMap<String, Address>,
     exited: bool,
+    /// The daemon, where what was started is not, but its parent.
+    inner: Option<Pid>,
     /// The process that has replaced the one that was started.
     successor: Option<Pid>,
 }
@@ -57,10 +59,20 @@ impl Daemon {
             child,
             addresses: BTreeMap::new(),
             exited: false,
+            inner: None,
             successor: None,
         };
         daemon.wait_notify("READY=1");
         daemon
+    }
+
+    /// What was started is the parent of the daemon, and waits for it: the child is meant.
+    #[track_caller]
+    pub(super) fn is_child(&mut self) {
+        let parent = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+        let child = children.unwrap().trim().parse().unwrap();
+        self.inner = Pid::from_raw(child);
     }
 
     /// Starts one with this configuration, and waits until it is ready.
@@ -76,8 +88,8 @@ impl Daemon {
 
     /// The number of the process.
     pub(crate) fn pid(&self) -> Pid {
-        self.successor
-            .unwrap_or_else(|| Pid::from_child(&self.child))
+        let started = || Pid::from_child(&self.child);
+        self.successor.or(self.inner).unwrap_or_else(started)
     }
 
     /// Asks for the process to be replaced, and waits until another one is the daemon. From then

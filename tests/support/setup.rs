@@ -18,12 +18,19 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_httpserverd");
 /// The name of the configuration file in the daemon's folder.
 pub(super) const CONFIG: &str = "httpserver.toml";
 
+/// Becomes a container as far as a daemon can tell: it is process 1, and can write nothing.
+const CONTAINER: &str = r#"exec unshare --mount --pid --fork --kill-child --mount-proc sh -c '
+    mount --bind "$PWD" "$PWD" && cd "$PWD" && mount -o remount,bind,ro "$PWD" &&
+    mount -o remount,bind,ro / && ! touch probe 2>/dev/null && exec "$0" "$@"'"#;
+
 /// How a daemon is started.
 #[derive(Debug)]
 pub(crate) struct Setup {
     folder: TempDir,
     command: Command,
     has_arguments: bool,
+    /// Whether what is started here starts the daemon, and waits for it.
+    is_parent: bool,
 }
 
 /// What a process said that ended by itself.
@@ -42,7 +49,23 @@ impl Setup {
             command: command(PROGRAM, folder.path()),
             folder,
             has_arguments: false,
+            is_parent: false,
         }
+    }
+
+    /// One in a container, as its first process, with nothing that it can write. `None` where
+    /// that is not permitted.
+    pub(crate) fn contained() -> Option<Self> {
+        let mut setup = Self::new().shell(CONTAINER);
+        setup.is_parent = true;
+        let probe = format!("{CONTAINER} true");
+        let mut probed = command("/bin/sh", setup.folder());
+        let permitted = probed.args(["-c", &probe]).output().unwrap().status;
+        if !permitted.success() {
+            eprintln!("SKIPPED: containers: unshare and mount are not permitted here");
+            return None;
+        }
+        Some(setup)
     }
 
     /// One to which a service manager hands this listening socket under this name.
@@ -124,7 +147,11 @@ impl Setup {
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
         self.command.env("NOTIFY_SOCKET", &socket);
         let child = self.spawn();
-        Daemon::ready(child, self.folder, notify)
+        let mut daemon = Daemon::ready(child, self.folder, notify);
+        if self.is_parent {
+            daemon.is_child();
+        }
+        daemon
     }
 
     /// Runs it to its end, which must come by itself.

@@ -11,8 +11,8 @@ use crate::daemon::askers::Answer;
 use crate::daemon::event::{EndSignal, Event};
 use crate::daemon::inherited::Inherited;
 use crate::daemon::listening::Listening;
-use crate::daemon::systemd;
 use crate::daemon::upgrade::Successor;
+use crate::daemon::{process, systemd};
 
 /// How long threads may take to end once they have nothing left to do.
 const END_TIMEOUT: Duration = Duration::from_millis(500);
@@ -32,8 +32,14 @@ impl Plane {
     }
 
     pub(super) fn upgrade(&mut self) -> Outcome {
-        info!("starting the process that shall replace this one");
         self.desk.upgrade.begin();
+        if process::is_first() {
+            let first = "process 1 cannot be replaced, its container would end: start another one";
+            error!("{first}");
+            self.desk.upgrade.answer(&Answer::failed(1, first));
+            return Outcome::Answer(Event::NotUpgraded);
+        }
+        info!("starting the process that shall replace this one");
         match Successor::start(&self.program, &self.listening, self.events.clone()) {
             Ok(successor) => {
                 self.successor = Some(successor);
@@ -41,6 +47,8 @@ impl Plane {
             }
             Err(error) => {
                 error!(%error, "cannot start another process: going on");
+                let cannot = format!("cannot start another process: {error}");
+                self.desk.upgrade.answer(&Answer::failed(1, cannot));
                 Outcome::Answer(Event::NotUpgraded)
             }
         }
