@@ -67,7 +67,7 @@ whys! {
     BadTarget = "bad_target",
     /// Host was missing, repeated or no host; 400.
     BadHost = "bad_host",
-    /// The connection was agreed on for another host; 421.
+    /// The connection was agreed on for another host, or `https` was asked for in the clear; 421.
     Misdirected = "misdirected",
     /// It could be a replay, and would change something; 425.
     TooEarly = "too_early",

@@ -59,10 +59,13 @@ impl Answer<'_> {
 }
 
 /// Why a request must not be answered on the connection it came by, or not yet.
-fn refused_by_tls(x: &mut Exchange<'_>) -> Option<(StatusCode, Why)> {
-    let tls = x.connection.tls.get()?;
+fn refused_here(x: &mut Exchange<'_>) -> Option<(StatusCode, Why)> {
+    let misdirected = Some((StatusCode::MISDIRECTED_REQUEST, Why::Misdirected));
+    let Some(tls) = x.connection.tls.get() else {
+        return misdirected.filter(|_| is_https_in_the_clear(x));
+    };
     if tls.is_misdirected(x.request.host()) {
-        return Some((StatusCode::MISDIRECTED_REQUEST, Why::Misdirected));
+        return misdirected;
     }
     if !tls.is_replayable() {
         return None;
@@ -77,6 +80,15 @@ fn refused_by_tls(x: &mut Exchange<'_>) -> Option<(StatusCode, Why)> {
     None
 }
 
+/// RFC 9110 §7.4: what is asked for as `https` must have come encrypted, to here or to a gateway
+/// that is believed.
+fn is_https_in_the_clear(x: &Exchange<'_>) -> bool {
+    let scheme = x.request.target.scheme();
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
+        && !x.connection.secure
+        && !x.trusted_peer
+}
+
 /// Finds the route, runs its chain and its handler. Never fails: what goes wrong below is a
 /// response. `gone` is ready with the reason when there is nobody left to answer.
 pub async fn dispatch<'t>(
@@ -89,7 +101,7 @@ pub async fn dispatch<'t>(
     {
         return answer;
     }
-    if let Some((status, why)) = refused_by_tls(x) {
+    if let Some((status, why)) = refused_here(x) {
         return refuse(x, snapshot, Response::error(status, why)).await;
     }
     let found = snapshot.table.find(x.request, &mut x.params);

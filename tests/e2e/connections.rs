@@ -100,3 +100,18 @@ fn broken_content_that_nobody_reads_is_refused_while_nothing_has_been_said() {
         client.expect_closed();
     }
 }
+
+#[test]
+fn what_is_asked_for_as_https_comes_encrypted_or_from_who_is_believed() {
+    let ask = "GET https://a/ok HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (trusted, status) in [("[]", 421), ("[\"127.0.0.1\"]", 200)] {
+        let daemon = Daemon::start(&format!(
+            "[server]\nmiddleware = []\ntrusted_proxies = {trusted}\n\
+             [[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\n\
+             [[route]]\npath = \"/ok\"\nrespond = {{ text = \"ok\" }}\n"
+        ));
+        let mut client = daemon.connect("web");
+        client.send(ask);
+        assert_eq!(client.read_response().status(), status, "{trusted}");
+    }
+}
