@@ -27,6 +27,8 @@ pub struct Deadlines {
     awaited: Cell<u64>,
     /// Wakes who sweeps when an earlier deadline than the awaited one is set.
     sweeper: RefCell<Option<Waker>>,
+    /// Every wait shall end, whatever its deadline.
+    cut: Cell<bool>,
 }
 
 struct Slot {
@@ -49,6 +51,7 @@ impl Deadlines {
             earliest: Cell::new(NEVER),
             awaited: Cell::new(NEVER),
             sweeper: RefCell::default(),
+            cut: Cell::new(false),
         })
     }
 
@@ -115,6 +118,12 @@ impl Deadlines {
         }
         wakers.into_iter().for_each(Waker::wake);
     }
+
+    /// Has every wait end: the drain time is up.
+    pub fn cut(&self) {
+        self.cut.set(true);
+        self.wake_all();
+    }
 }
 
 impl fmt::Debug for Deadlines {
@@ -167,6 +176,12 @@ impl Deadline {
     pub fn is_past(&self) -> bool {
         let due = self.list.slots.borrow()[self.key].due;
         due != NEVER && due <= clock::millis()
+    }
+
+    /// Whether every wait of its worker shall end because the drain time is up. Who waits by
+    /// [`Self::poll_past`] is woken to see it.
+    pub fn is_cut(&self) -> bool {
+        self.list.cut.get()
     }
 
     /// Ready once it has passed; wakes the task then.

@@ -14,7 +14,7 @@ use super::h2::serve as serve_http2;
 use super::proxy_protocol::introduce;
 use super::snapshot::Listening;
 use super::tls;
-use super::worker::{Phase, Worker};
+use super::worker::Worker;
 use crate::exchange::{ConnectionInfo, Deadline, Inform, Why};
 use crate::generation::Tls;
 use crate::http::h1::encode::write_interim_head;
@@ -108,7 +108,7 @@ impl Connection {
 
     /// Whether every wait shall end because the drain time is up.
     pub fn is_cut(&self) -> bool {
-        self.worker.phase.get() == Phase::Cutting
+        self.read_deadline.is_cut()
     }
 
     /// Reads more into the input. `timeout` is the word for a read deadline that has passed.

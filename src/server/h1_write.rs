@@ -92,10 +92,9 @@ pub async fn write(
                 Ok(()) => {
                     let early = Bytes::from(connection.input.borrow_mut().take());
                     let end = tunnel.run(Rc::clone(&connection.transport), early).await;
-                    Sent {
-                        body: end.sent,
-                        event: Event::SentLast,
-                        why: end.why,
+                    match end.why {
+                        None => Sent::last(end.sent),
+                        Some(why) => Sent::cut(end.sent, why),
                     }
                 }
                 Err(why) => Sent::cut(0, why),
@@ -103,11 +102,7 @@ pub async fn write(
         }
     };
     match result {
-        Ok(()) if until_close => Sent {
-            body: sent,
-            event: Event::SentLast,
-            why: None,
-        },
+        Ok(()) if until_close => Sent::last(sent),
         Ok(()) => done(connection, output, sent).await,
         Err(why) => {
             // What is half-sent must not look whole: nothing more is written.
@@ -132,6 +127,15 @@ async fn done(connection: &Rc<Connection>, output: &mut Vec<u8>, body: u64) -> S
 }
 
 impl Sent {
+    /// All of it went out, and its end is the connection's.
+    const fn last(body: u64) -> Self {
+        Self {
+            body,
+            event: Event::SentLast,
+            why: None,
+        }
+    }
+
     /// It broke off after so many bytes of content.
     const fn cut(body: u64, why: Why) -> Self {
         let event = match why {

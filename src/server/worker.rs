@@ -63,8 +63,6 @@ pub enum Phase {
     Leaving,
     /// Ending: responses close their connections, idle connections end.
     Draining,
-    /// The drain time is up: every wait ends with an error.
-    Cutting,
 }
 
 /// Runs a worker on this thread until it has drained or is stopped.
@@ -235,8 +233,7 @@ impl Worker {
             return;
         }
         self.cut.set(self.open.get() as u64);
-        self.phase.set(Phase::Cutting);
-        self.locals.deadlines.wake_all();
+        self.locals.deadlines.cut();
         self.emptied().await;
     }
 

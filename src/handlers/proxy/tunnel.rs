@@ -91,6 +91,9 @@ impl Upgraded {
                 (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ok(())),
                 (Poll::Pending, _) | (_, Poll::Pending) => {}
             }
+            if deadline.is_cut() {
+                return Poll::Ready(Err(Why::DrainTimeout));
+            }
             let carried = upward.carried.wrapping_add(downward.carried);
             if moved != Some(carried) {
                 moved = Some(carried);

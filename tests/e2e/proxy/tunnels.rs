@@ -1,5 +1,7 @@
 //! Connections that leave HTTP.
 
+use rustix::process::Signal;
+
 use super::{expect_kept, get, proxy, proxy_with};
 use crate::support::upstream::Upstream;
 
@@ -110,4 +112,27 @@ fn a_quiet_tunnel_ends_in_time() {
     client.expect_closed();
     peer.expect_closed();
     daemon.wait_log("idle_timeout");
+}
+
+#[test]
+fn a_tunnel_that_is_open_when_the_drain_time_is_up_says_so() {
+    let upstream = Upstream::tcp();
+    let mut daemon = proxy(&upstream);
+    let mut client = daemon.connect("web");
+    client.send(ASKED);
+    let mut peer = upstream.accept();
+    peer.read_request_head();
+    peer.send(format!("{SWITCHED}1234567"));
+    assert_eq!(client.read_head().status, 101);
+    assert_eq!(client.read_bytes(7), b"1234567");
+    daemon.signal(Signal::TERM);
+    daemon.wait_notify("STOPPING=1");
+    // It goes on as long as it may.
+    client.send("still");
+    assert_eq!(peer.read_bytes(5), b"still");
+    let log = daemon.wait_exit(0);
+    assert!(log.contains("/chat 101 drain_timeout\n"), "{log}");
+    assert!(log.contains("1 connections were cut"), "{log}");
+    client.expect_closed();
+    peer.expect_closed();
 }
