@@ -245,7 +245,7 @@ impl UpstreamTrail {
 /// A try that came to nothing.
 #[derive(Debug, Clone)]
 pub struct FailedTry {
-    /// The endpoint; empty if there was none to try.
+    /// The endpoint, as the log calls it.
     pub endpoint: Rc<str>,
     /// Why.
     pub why: Why,

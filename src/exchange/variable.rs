@@ -57,6 +57,7 @@ pub enum Variable {
     TraceSpan,
     UpstreamConnectMs,
     UpstreamEndpoint,
+    UpstreamFailedTries,
     UpstreamFirstByteMs,
     UpstreamName,
     UpstreamStatus,
@@ -293,6 +294,12 @@ pub const KNOWN: &[(&str, Variable, &str)] = &[
         "upstream.endpoint",
         V::UpstreamEndpoint,
         "the endpoint that was tried last",
+    ),
+    (
+        "upstream.failed_tries",
+        V::UpstreamFailedTries,
+        "the tries that came to nothing, in order: `127.0.0.1:9000=connect_refused/0.071,…`, \
+         each with its endpoint, why or the status that was not wanted, and milliseconds",
     ),
     (
         "upstream.first_byte_ms",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::exchange::testing::TestRequest;
 use crate::exchange::variable::{KNOWN, millis};
-use crate::exchange::{UpstreamTrail, Why};
+use crate::exchange::{FailedTry, UpstreamTrail, Why};
 use crate::http::StatusCode;
 
 #[track_caller]
@@ -169,6 +169,15 @@ fn write(_: &Variable, value: Option<&[u8]>, out: &mut Vec<u8>) {
     Escape::Log.write(value.unwrap_or(b"-"), out);
 }
 
+fn failed(endpoint: &str, why: Why, status: Option<u16>) -> FailedTry {
+    FailedTry {
+        endpoint: endpoint.into(),
+        why,
+        status,
+        duration: Duration::from_micros(71),
+    }
+}
+
 #[track_caller]
 fn check_log(template: &str, expected: &str) {
     let template: LogTemplate = template.parse().unwrap();
@@ -181,7 +190,10 @@ fn check_log(template: &str, expected: &str) {
         connected: None,
         first_byte: Some(Duration::from_micros(1_500)),
         status: Some(502),
-        ..UpstreamTrail::default()
+        failures: vec![
+            failed("127.0.0.1:8", Why::ConnectRefused, None),
+            failed("127.0.0.1:9", Why::RetriedStatus, Some(503)),
+        ],
     }));
     let outcome = Outcome {
         status: Some(StatusCode::BAD_GATEWAY),
@@ -208,6 +220,10 @@ fn values_of_an_outcome() {
         "{upstream.tries} {upstream.status} {upstream.first_byte_ms}",
         "2 502 1.500",
     );
+    check_log(
+        "{upstream.failed_tries}",
+        "127.0.0.1:8=connect_refused/0.071,127.0.0.1:9=503/0.071",
+    );
     check_log("\"{header.user-agent}\"", "\"a\\x22b \"");
     check_log("{request.id} {cookie.x}", "- -");
 }
@@ -215,7 +231,8 @@ fn values_of_an_outcome() {
 #[test]
 fn values_that_are_not_there_are_dashes_in_a_log() {
     let template: LogTemplate = "{response.status} {upstream.name} {upstream.tries} \
-                                 {upstream.status} {upstream.first_byte_ms} {response.why}"
+                                 {upstream.status} {upstream.first_byte_ms} {response.why} \
+                                 {upstream.failed_tries}"
         .parse()
         .unwrap();
     let outcome = Outcome {
@@ -227,7 +244,7 @@ fn values_that_are_not_there_are_dashes_in_a_log() {
     };
     let mut out = Vec::new();
     template.render(&TestRequest::get("/").exchange(), &outcome, &mut out, write);
-    assert_eq!(out, b"- - - - - -");
+    assert_eq!(out, b"- - - - - - -");
 }
 
 #[test]

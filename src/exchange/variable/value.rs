@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::Variable;
 use crate::clock;
-use crate::exchange::{Exchange, Facts, Outcome, query};
+use crate::exchange::{Exchange, Facts, FailedTry, Outcome, query};
 use crate::http::{StatusCode, date, name};
 
 impl Variable {
@@ -122,6 +122,10 @@ impl Variable {
                 let endpoint = upstream.and_then(|trail| trail.endpoint.as_deref());
                 give(endpoint.map(str::as_bytes), write);
             }
+            Self::UpstreamFailedTries => {
+                let failures = upstream.map(|trail| &*trail.failures).unwrap_or_default();
+                failed_tries(failures, write);
+            }
             Self::UpstreamName => give(upstream.map(|trail| trail.upstream.as_bytes()), write),
             Self::UpstreamStatus => count(upstream.and_then(|trail| trail.status), write),
             Self::UpstreamTries => count(upstream.map(|trail| trail.tries), write),
@@ -134,6 +138,26 @@ impl Variable {
             _ => debug_assert!(false, "{self:?} is known without an outcome"),
         }
     }
+}
+
+/// `endpoint=why/milliseconds`, by commas: one word in a line whose fields are told apart by
+/// spaces.
+fn failed_tries(failures: &[FailedTry], write: impl FnOnce(&[u8])) {
+    let mut text = SmallVec::<[u8; 256]>::new();
+    for failed in failures {
+        if !text.is_empty() {
+            text.push(b',');
+        }
+        text.extend_from_slice(failed.endpoint.as_bytes());
+        text.push(b'=');
+        match failed.status {
+            Some(status) => number(status, |digits| text.extend_from_slice(digits)),
+            None => text.extend_from_slice(failed.why.as_str().as_bytes()),
+        }
+        text.push(b'/');
+        millis(failed.duration, |digits| text.extend_from_slice(digits));
+    }
+    give((!text.is_empty()).then_some(&text), write);
 }
 
 fn give(value: Option<&[u8]>, write: impl FnOnce(&[u8])) {

@@ -269,13 +269,16 @@ impl Passage<'_> {
             Ended::Declined(response) => (Why::RetriedStatus, Some(response.status.code())),
             Ended::Failed(failure) => (failure.why(), None),
         };
-        self.tried.extend(endpoint.as_ref().map(|own| own.id));
-        trail(x).failures.push(FailedTry {
-            endpoint: endpoint.map(|own| Rc::clone(&own.name)).unwrap_or_default(),
-            why,
-            status,
-            duration,
-        });
+        // Where there was no endpoint, nothing was tried.
+        if let Some(endpoint) = endpoint {
+            self.tried.push(endpoint.id);
+            trail(x).failures.push(FailedTry {
+                endpoint: Rc::clone(&endpoint.name),
+                why,
+                status,
+                duration,
+            });
+        }
         ended
     }
 

@@ -3,7 +3,9 @@
 use super::buffers::Stamp;
 use super::listed::Listed;
 use super::redact::Redact;
-use crate::exchange::{Escape, Exchange, Facts, LogTemplate, Outcome, UpstreamTrail, variable};
+use crate::exchange::{
+    Escape, Exchange, Facts, FailedTry, LogTemplate, Outcome, UpstreamTrail, variable,
+};
 use crate::http::name;
 
 macro_rules! fields {
@@ -51,6 +53,7 @@ fields! {
     Upstream "upstream"
     Endpoint "endpoint"
     Tries "tries"
+    FailedTries "failed_tries"
     UpstreamStatus "upstream_status"
     Connect "connect_ms"
     FirstByte "first_byte_ms"
@@ -341,10 +344,36 @@ impl Object<'_> {
         );
         self.text(Field::Endpoint, b",\"endpoint\":", endpoint.as_bytes());
         self.number(Field::Tries, b",\"tries\":", trail.tries);
+        if !trail.failures.is_empty() && self.has(Field::FailedTries) {
+            self.failed_tries(&trail.failures);
+        }
         if let Some(status) = trail.status {
             self.number(Field::UpstreamStatus, b",\"upstream_status\":", status);
         }
         self.millis(Field::Connect, b",\"connect_ms\":", trail.connected);
         self.millis(Field::FirstByte, b",\"first_byte_ms\":", trail.first_byte);
+    }
+
+    fn failed_tries(&mut self, failures: &[FailedTry]) {
+        self.line.extend_from_slice(b",\"failed_tries\":[");
+        for (at, failed) in failures.iter().enumerate() {
+            let open: &[u8] = if at == 0 { b"" } else { b"," };
+            self.line.extend_from_slice(open);
+            self.line.extend_from_slice(b"{\"endpoint\":\"");
+            Escape::Json.write(failed.endpoint.as_bytes(), self.line);
+            self.line.extend_from_slice(b"\",\"why\":\"");
+            self.line.extend_from_slice(failed.why.as_str().as_bytes());
+            self.line.push(b'"');
+            if let Some(status) = failed.status {
+                self.line.extend_from_slice(b",\"status\":");
+                let mut digits = itoa::Buffer::new();
+                self.line
+                    .extend_from_slice(digits.format(status).as_bytes());
+            }
+            self.line.extend_from_slice(b",\"ms\":");
+            variable::millis(failed.duration, |text| self.line.extend_from_slice(text));
+            self.line.push(b'}');
+        }
+        self.line.push(b']');
     }
 }

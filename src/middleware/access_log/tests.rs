@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::build::{BuildContext, CarryOver, MemorySinks, Rotation, SinkTarget};
 use crate::exchange::testing::TestRequest;
-use crate::exchange::{UpstreamTrail, Why};
+use crate::exchange::{FailedTry, UpstreamTrail, Why};
 use crate::http::StatusCode;
 use crate::middleware::tests::{build_in, problems};
 
@@ -96,6 +96,15 @@ fn json_of_a_plain_exchange() {
     assert_eq!(value, expected);
 }
 
+fn failed(endpoint: &str, why: Why, status: Option<u16>) -> FailedTry {
+    FailedTry {
+        endpoint: endpoint.into(),
+        why,
+        status,
+        duration: Duration::from_micros(500),
+    }
+}
+
 #[test]
 fn json_of_an_exchange_that_broke() {
     let sinks = MemorySinks::default();
@@ -113,7 +122,10 @@ fn json_of_an_exchange_that_broke() {
         connected: Some(Duration::from_millis(1)),
         first_byte: Some(Duration::from_millis(2)),
         status: Some(500),
-        ..UpstreamTrail::default()
+        failures: vec![
+            failed("127.0.0.1:8", Why::ConnectRefused, None),
+            failed("127.0.0.1:9", Why::RetriedStatus, Some(503)),
+        ],
     }));
     let broken = Outcome {
         status: None,
@@ -129,6 +141,10 @@ fn json_of_an_exchange_that_broke() {
         "client_ip": "2001:db8::1", "bytes": 121, "received": 0, "duration_ms": 0.071,
         "request_id": "id-1", "listener": "test", "generation": 1, "why": "client_abort",
         "upstream": "backend", "endpoint": "127.0.0.1:9000", "tries": 2,
+        "failed_tries": [
+            { "endpoint": "127.0.0.1:8", "why": "connect_refused", "ms": 0.5 },
+            { "endpoint": "127.0.0.1:9", "why": "retried_status", "status": 503, "ms": 0.5 },
+        ],
         "upstream_status": 500, "connect_ms": 1.0, "first_byte_ms": 2.0,
     });
     assert_eq!(value, expected);

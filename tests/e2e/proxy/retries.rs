@@ -1,6 +1,7 @@
 //! Tried again: what, where, how often.
 
-use super::{get, route_with, routes_with};
+use super::{config_with, get, route_with, routes_with};
+use crate::support::daemon::Daemon;
 use crate::support::upstream::{Peer, Upstream};
 use crate::support::wire::Wire;
 
@@ -70,6 +71,34 @@ fn an_endpoint_alone_is_tried_again_and_only_so_often() {
 }
 
 #[test]
+fn the_log_says_what_each_try_came_to() {
+    let upstream = Upstream::tcp();
+    let retry = "retry = { tries = 3, on = [\"reset\", 503], backoff = \"1ms\" }";
+    let config = config_with(&format!("\"{}\"", upstream.address), "", retry);
+    let config = config.replace("response.why", "upstream.failed_tries");
+    let daemon = Daemon::start(&config);
+    let mut client = daemon.connect("web");
+    get(&mut client, "/a");
+    reset_next(&upstream);
+    for status in ["503 Service Unavailable", "200 OK"] {
+        let mut peer = upstream.accept();
+        peer.read_request();
+        answer(&mut peer, status, "");
+    }
+    assert_eq!(client.read_response().status(), 200);
+    daemon.wait_log("/a 200 ");
+    let log = daemon.log().text();
+    let (_, tries) = log.split_once("/a 200 ").unwrap();
+    let tries = tries.lines().next().unwrap().split(',');
+    // How long each took is another matter.
+    let tries: Vec<_> = tries
+        .map(|tried| tried.rsplit_once('/').unwrap().0)
+        .collect();
+    let expected = ["upstream_reset", "503"].map(|why| format!("{}={why}", upstream.address));
+    assert_eq!(tries, expected);
+}
+
+#[test]
 fn statuses_that_the_route_names_are_asked_for_again() {
     let (one, other) = (Upstream::tcp(), Upstream::tcp());
     let daemon = routes_with(&[&one, &other], "retry = { tries = 2, on = [503] }");
@@ -136,7 +165,8 @@ fn a_body_is_sent_again_from_what_was_kept_of_it() {
 #[test]
 fn one_try_may_take_only_so_long() {
     let (one, other) = (Upstream::tcp(), Upstream::tcp());
-    let proxy = "retry = { on = [\"timeout\"], per_try_timeout = \"200ms\" }";
+    // Long enough for the second to be answered within it.
+    let proxy = "retry = { on = [\"timeout\"], per_try_timeout = \"1s\" }";
     let daemon = routes_with(&[&one, &other], proxy);
     let mut client = daemon.connect("web");
     get(&mut client, "/");
