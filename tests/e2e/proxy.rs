@@ -4,6 +4,7 @@ mod announcing;
 mod balancing;
 mod bodies;
 mod chaos;
+mod dripping;
 mod failures;
 mod fields;
 mod http2;

@@ -234,7 +234,7 @@ impl Wire {
     }
 
     /// Whether an answer, or the end, has come by now, or comes within a moment.
-    fn is_answered(&self) -> bool {
+    pub(crate) fn is_answered(&self) -> bool {
         self.stream.is_readable(Duration::from_millis(1))
     }
 
