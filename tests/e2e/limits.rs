@@ -71,7 +71,8 @@ fn the_time_of_a_head_is_for_all_of_it_and_not_for_each_byte() {
 
 #[test]
 fn a_connection_that_says_nothing_is_closed_without_a_word() {
-    let daemon = daemon("keep_alive_timeout = \"100ms\"", NOWHERE);
+    // Long enough for a busy machine to ask within it.
+    let daemon = daemon("keep_alive_timeout = \"1s\"", NOWHERE);
     daemon.connect("web").expect_closed();
     let mut used = daemon.connect("web");
     assert_eq!(used.get("/ok").text(), "ok");

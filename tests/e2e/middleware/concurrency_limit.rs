@@ -71,7 +71,7 @@ fn who_waits_comes_in_when_another_ends_and_the_rest_is_refused() {
     peer.read_request_head();
     peer.respond("200 OK", "second");
     assert_eq!(second.read_response().text(), "second");
-    assert_eq!(number(&daemon, IN_FLIGHT), 0);
+    wait_number(&daemon, IN_FLIGHT, 0);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn who_waits_too_long_is_refused_and_who_hangs_up_gives_its_place_back() {
     // The one in flight hangs up: its slot is free, whatever the upstream does.
     first.reset();
     daemon.wait_log("/few/a 499 client_abort");
-    assert_eq!(number(&daemon, IN_FLIGHT), 0);
+    wait_number(&daemon, IN_FLIGHT, 0);
     let served = upstream.serve(1, |_| b"HTTP/1.1 204 No Content\r\n\r\n".to_vec());
     second.send(GET);
     assert_eq!(second.read_response().status(), 204);

@@ -37,7 +37,7 @@ enforce = false
 
 [middleware.short]
 type = "timeout"
-after = "200ms"
+after = "1s"
 
 [[listener]]
 name = "web"

@@ -110,7 +110,7 @@ fn an_upstream_that_knows_no_100_is_waited_for_no_longer_than_a_second() {
 #[test]
 fn content_that_came_with_its_head_is_not_waited_with() {
     let upstream = Upstream::tcp();
-    // The second of waiting would be too long.
+    // The second of waiting would be too long, and the content would never come.
     let daemon = proxy_with(&[&upstream], "first_byte_timeout = \"100ms\"");
     let mut client = daemon.connect("web");
     client.send(format!("{ASKED}ab"));
@@ -118,6 +118,4 @@ fn content_that_came_with_its_head_is_not_waited_with() {
     let request = peer.read_request();
     assert_eq!(request.body, b"ab");
     assert!(!request.head.contains("Expect"), "{}", request.head);
-    peer.respond("200 OK", "x");
-    assert_eq!(client.read_response().text(), "x");
 }
