@@ -10,6 +10,7 @@ mod fields;
 mod http2;
 mod interim;
 mod load;
+mod pool;
 mod retries;
 mod shaping;
 mod tls;

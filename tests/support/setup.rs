@@ -23,6 +23,10 @@ const CONTAINER: &str = r#"exec unshare --mount --pid --fork --kill-child --moun
     mount --bind "$PWD" "$PWD" && cd "$PWD" && mount -o remount,bind,ro "$PWD" &&
     mount -o remount,bind,ro / && ! touch probe 2>/dev/null && exec "$0" "$@"'"#;
 
+/// Has a file of its own in the place of the system's table of hosts.
+const OWN_HOSTS: &str = r#"exec unshare --mount sh -c '
+    mount --bind hosts /etc/hosts && exec "$0" "$@"'"#;
+
 /// How a daemon is started.
 #[derive(Debug)]
 pub(crate) struct Setup {
@@ -56,16 +60,27 @@ impl Setup {
     /// One in a container, as its first process, with nothing that it can write. `None` where
     /// that is not permitted.
     pub(crate) fn contained() -> Option<Self> {
-        let mut setup = Self::new().shell(CONTAINER);
+        let mut setup = Self::new().permitted(CONTAINER)?;
         setup.is_parent = true;
-        let probe = format!("{CONTAINER} true");
-        let mut probed = command("/bin/sh", setup.folder());
+        Some(setup)
+    }
+
+    /// One where the addresses of names are what the file `hosts` in its folder says. `None` where
+    /// that is not permitted.
+    pub(crate) fn naming(hosts: &str) -> Option<Self> {
+        Self::new().file("hosts", hosts).permitted(OWN_HOSTS)
+    }
+
+    /// Has a shell start it, if this script is permitted to what it asks the kernel for.
+    fn permitted(self, script: &str) -> Option<Self> {
+        let probe = format!("{script} true");
+        let mut probed = command("/bin/sh", self.folder());
         let permitted = probed.args(["-c", &probe]).output().unwrap().status;
         if !permitted.success() {
             eprintln!("SKIPPED: containers: unshare and mount are not permitted here");
             return None;
         }
-        Some(setup)
+        Some(self.shell(script))
     }
 
     /// One to which a service manager hands this listening socket under this name.

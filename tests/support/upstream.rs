@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::ops::{Deref, DerefMut};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -26,8 +27,8 @@ pub(crate) struct Upstream {
 
 #[derive(Debug)]
 enum Listener {
-    /// With its port, which stays taken while the test has it.
-    Tcp(TcpListener, Port),
+    /// With its port, which stays taken while the test has it, or one beside it.
+    Tcp(TcpListener, Arc<Port>),
     Unix(UnixListener),
 }
 
@@ -53,14 +54,26 @@ impl Upstream {
     pub(crate) fn at(port: Port) -> Self {
         Self {
             address: port.address().to_string(),
-            listener: Listener::Tcp(TcpListener::bind(port.address()).unwrap(), port),
+            listener: Listener::Tcp(TcpListener::bind(port.address()).unwrap(), Arc::new(port)),
+        }
+    }
+
+    /// Another one at the same port of that address.
+    pub(crate) fn beside(&self, address: [u8; 4]) -> Self {
+        let Listener::Tcp(_, port) = &self.listener else {
+            panic!("{} has no port", self.address);
+        };
+        let address = port.at(address);
+        Self {
+            listener: Listener::Tcp(TcpListener::bind(address).unwrap(), Arc::clone(port)),
+            address: address.to_string(),
         }
     }
 
     /// Listens no more: connections are refused as long as the test has the port.
     pub(crate) fn stop(self) -> Port {
         match self.listener {
-            Listener::Tcp(_, port) => port,
+            Listener::Tcp(_, port) => Arc::into_inner(port).expect("nobody beside it"),
             Listener::Unix(_) => panic!("{} has no port", self.address),
         }
     }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -42,8 +42,8 @@ pub(super) struct Opened {
 /// What a connection has been through.
 #[derive(Debug)]
 pub(super) struct Past {
-    /// Where it goes when it is idle.
-    pub(super) home: Rc<IdleList>,
+    /// Where it goes when it is idle, as long as its endpoint is there.
+    pub(super) home: Weak<IdleList>,
     pub(super) born: Instant,
     /// How many exchanges it has carried.
     pub(super) served: u32,
@@ -150,7 +150,7 @@ pub(super) async fn connect(
             transport,
             deadline,
             past: Past {
-                home: Rc::clone(&endpoint.idle),
+                home: Rc::downgrade(&endpoint.idle),
                 born: clock::now(),
                 served: 0,
                 counted: Counted::new(&endpoint.own.state.numbers, view.worker),

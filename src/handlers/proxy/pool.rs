@@ -213,7 +213,10 @@ impl IdleList {
     /// Keeps a connection that is between two exchanges, or drops it if enough are kept, or if
     /// it has done enough.
     pub(super) fn keep(opened: Box<Opened>, keep_alive: &KeepAlive) {
-        let home = Rc::clone(&opened.past.home);
+        let Some(home) = opened.past.home.upgrade() else {
+            opened.transport.end();
+            return;
+        };
         let mut connections = home.kept.borrow_mut();
         let now = clock::now();
         let past = &opened.past;
