@@ -57,8 +57,8 @@ impl Target {
     ///
     /// The path is percent-decoded and normalised: `.` and `..` segments are resolved and
     /// repeated slashes made one. An encoded `/` (`%2F`) stays encoded, so that a segment stays
-    /// a segment; [`Self::has_encoded_separator`] tells of it. After an error the target is
-    /// empty.
+    /// a segment, with its digits in capitals (RFC 3986 §6.2.2.1);
+    /// [`Self::has_encoded_separator`] tells of it. After an error the target is empty.
     pub fn parse(&mut self, raw: &[u8]) -> Result<(), TargetError> {
         self.clear();
         let outcome = self.read(raw);
@@ -164,7 +164,8 @@ impl Target {
                     match hex_byte(*digits).ok_or(TargetError::PercentEncoding)? {
                         byte if stays_encoded(byte) => {
                             self.path.push(b'%');
-                            self.path.extend_from_slice(digits);
+                            self.path
+                                .extend(digits.map(|digit| digit.to_ascii_uppercase()));
                             self.encoded_separator = true;
                         }
                         decoded => self.path.push(decoded),
