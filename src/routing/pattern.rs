@@ -224,7 +224,10 @@ fn parse_segments(text: &str) -> Result<Segments, PatternError> {
     let Some(path) = text.strip_prefix('/') else {
         return Err(PatternError::new(
             format!("the path `{text}` does not start with `/`"),
-            format!("write \"/{text}\""),
+            match text.chars().next() {
+                Some('~' | '^') => "a regular expression is written path_regex = '…'".to_owned(),
+                _ => format!("write \"/{text}\""),
+            },
         ));
     };
     if text.len() > PATTERN_BYTES_MAX {
@@ -291,7 +294,11 @@ fn parse_name<'n>(
     if !good {
         return Err(PatternError::new(
             format!("`{name}` in `{text}` is not a name"),
-            "names have letters, digits and `_`, and start with no digit: `:user_id`, `*rest`",
+            if name.starts_with('.') {
+                "for parts of a segment use `path_regex`"
+            } else {
+                "names have letters, digits and `_`, and start with no digit: `:user_id`, `*rest`"
+            },
         ));
     }
     if names.contains(&name) {
@@ -316,6 +323,16 @@ fn parse_literal(text: &str, segment: &str) -> Result<Box<[u8]>, PatternError> {
         return refuse(
             format!("`{text}` has a segment `{segment}`"),
             "dot segments of a request are resolved before it is compared".to_owned(),
+        );
+    }
+    if segment.contains(['{', '}']) {
+        let name = segment.trim_matches(['{', '}', '*', '.']);
+        return refuse(
+            format!("`{segment}` in `{text}` has a brace"),
+            format!(
+                "one segment is captured by `:{name}`, all the rest by `*{name}`; \
+                 for a brace itself use `path_regex`"
+            ),
         );
     }
     if segment.contains('*') {

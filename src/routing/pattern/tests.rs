@@ -97,6 +97,10 @@ fn mistakes() {
     check_error("/a#b", "has a `#`");
     check_error("/caf%C3%A9", "is percent-encoded");
     check_error("/a%2fb", "is percent-encoded");
+    check_error("/{id}", "has a brace");
+    check_error("/{*rest}", "has a brace");
+    check_error("/*.php", "is not a name");
+    check_error("^/a", "does not start with `/`");
     check_error("/a\tb", "control character");
     check_error(&"/a".repeat(65), "more than 64 segments");
     check_error(&"/abcdefgh".repeat(250), "longer than 2048 bytes");
