@@ -5,6 +5,7 @@ pub mod context;
 #[cfg(test)]
 mod fields;
 mod files;
+mod foreign;
 pub mod from_text;
 pub mod key;
 pub mod problem;

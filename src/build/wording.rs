@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::context::nearest;
-use super::{Problem, Section};
+use super::{Problem, Section, foreign};
 
 /// A mistake as serde tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -311,6 +311,10 @@ pub(super) fn problem(
 pub fn unknown_key(span: super::Span, name: &str, table: &str, known: &[&str]) -> Problem {
     let message = format!("unknown key `{name}` in {table}");
     let problem = Problem::error("E0003", span, message).label("unknown key");
+    let begun = known.iter().any(|key| key.starts_with(name));
+    if let Some(hint) = foreign::here(name).filter(|_| !begun) {
+        return problem.hint(hint);
+    }
     match nearest(name, known.iter().copied()) {
         Some(near) => problem.hint(format!("did you mean `{near}`?")),
         None if known.is_empty() => problem.hint(format!("{table} takes no keys")),

@@ -115,8 +115,7 @@ impl<'t> File<'t> {
                 "include" => {}
                 "server" => self.server(file, value, problems),
                 "log" => {
-                    let section = table_section(file, Table::Log.header(), value, problems);
-                    self.tables.extend(section.map(|log| (Table::Log, log)));
+                    self.table(file, Table::Log, value, problems);
                 }
                 "listener" => {
                     self.names_listeners = true;
@@ -144,11 +143,38 @@ impl<'t> File<'t> {
         let section = table_section(file, Table::Server.header(), value, problems);
         let Some(mut server) = section else { return };
         if let Some((_, limits)) = server.take("limits") {
-            let section = table_section(file, Table::Limits.header(), limits, problems);
-            self.tables
-                .extend(section.map(|limits| (Table::Limits, limits)));
+            self.table(file, Table::Limits, limits, problems);
         }
+        take_misplaced(&mut server, Table::Server, problems);
         self.tables.push((Table::Server, server));
+    }
+
+    fn table(
+        &mut self,
+        file: usize,
+        table: Table,
+        value: Spanned<DeValue<'t>>,
+        problems: &mut Vec<Problem>,
+    ) {
+        let section = table_section(file, table.header(), value, problems);
+        let Some(mut section) = section else { return };
+        take_misplaced(&mut section, table, problems);
+        self.tables.push((table, section));
+    }
+}
+
+/// Takes out the keys of other tables, and says where they belong.
+fn take_misplaced(section: &mut Section<'_>, table: Table, problems: &mut Vec<Problem>) {
+    let strangers: Vec<_> = section
+        .entries()
+        .into_iter()
+        .filter(|(key, ..)| !table.has_key(key))
+        .filter_map(|(key, range, _)| Some((key.to_owned(), range, misplaced(key)?)))
+        .collect();
+    for (key, range, hint) in strangers {
+        section.take(&key);
+        let at = section.at(range);
+        problems.push(unknown_key(at, &key, table.header(), &[]).hint(hint));
     }
 }
 

@@ -217,6 +217,11 @@ fn problem(file: usize, text: &str, range: Range<usize>, message: &str) -> Probl
             problem("a carriage return alone").hint("lines end with LF or CR LF")
         }
         "unquoted keys cannot be empty" => problem("a key is missing in front of `=`"),
+        "invalid unquoted key" if text.get(span.range.clone()) == Some(":") => {
+            problem("a `:` where a key is read")
+                .label("expected `=`")
+                .hint("this is written like YAML; here it is TOML: [server], then key = value")
+        }
         "invalid key-value pair" => problem("neither `key = value` nor a [header]"),
         _ if expected.is_empty() => problem(what),
         _ => problem(&format!("{what}: expected {expected}")),

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::Resolver;
 use crate::build::context::nearest;
-use crate::build::wording::{list, one_of};
+use crate::build::wording::{list, one_of, unknown_key};
 use crate::build::{Kind, Problem, Section, Span};
 use crate::config::file::{File, Named};
 use crate::config::model::{Instance, Place, Places};
@@ -228,6 +228,21 @@ impl Resolver<'_, '_> {
             place: Place(at.clone()),
         });
         links.add(name, instance)
+    }
+
+    /// Takes out of a route the keys that are types of middleware, which stand elsewhere.
+    pub(super) fn take_middleware(&mut self, section: &mut Section<'_>) {
+        for kind in REGISTRY {
+            let Some((at, _)) = section.take(kind.name) else {
+                continue;
+            };
+            let (name, table) = (kind.name, section.name());
+            let problem = unknown_key(section.at(at), name, table, &[]);
+            self.report(problem.hint(format!(
+                "it is a type of middleware: write middleware = [\"{name}\"], \
+                 and its settings into [middleware.{name}]"
+            )));
+        }
     }
 
     /// Warns of what is defined and never used.

@@ -68,6 +68,7 @@ impl Resolver<'_, '_> {
         let mut beside: Vec<&str> = REGISTRY.iter().map(|kind| kind.name).collect();
         beside.extend(["headers", "query"]);
         let before = self.cx.problems.len();
+        self.take_middleware(&mut section);
         let (written, good) = self.cx.settings_mended::<written::Route>(&section, &beside);
         let written = written?;
         // A misspelt key may be the one that would be missed below.
