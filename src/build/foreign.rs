@@ -11,7 +11,7 @@ pub(super) fn here(key: &str) -> Option<&'static str> {
             "which hosts a route answers is its key `host`"
         }
         "location" | "match" | "rule" | "routers" => {
-            "what a route answers is said by its keys `host`, `path`, `methods`, `headers` and `query`"
+            "what a route answers is said by `host`, `path`, `methods`, `headers` and `query`"
         }
         "root" | "alias" | "document_root" | "file_server" => {
             "files are served by a [[route]]: static = { root = \"/srv/www\" }"
