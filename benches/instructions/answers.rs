@@ -91,7 +91,7 @@ fn done<T>(future: impl Future<Output = T>) -> T {
 
 fn with_exchange(work: impl FnOnce(&mut Exchange<'_>)) {
     let (blocking, jobs) = BlockingPool::new(1);
-    let pool = thread::Builder::new().spawn(move || jobs.run());
+    let pool = thread::Builder::new().spawn(move || jobs.run(|| {}));
     let locals = WorkerLocals::new(0, 1, blocking, Arc::default());
     let connection = ConnectionInfo {
         id: 1,

@@ -6,7 +6,8 @@ use crate::build::{Key, keys};
 /// `[server]`
 pub(super) const SERVER: &[Key] = keys! {
     "workers": "number" = r#""auto""#, "threads that serve; `auto` is one a core";
-    "blocking_threads": "number" = "16", "threads for what waits for the disk";
+    "blocking_threads": "number" = "16",
+        "the most threads for what waits for the disk; started when needed";
     "blocking_queue": "number" = "1024", "how much may wait for those threads; then 503";
     "drain_timeout": "duration" = r#""30s""#, "how long open requests may take after SIGTERM";
     "drain_delay": "duration" = r#""0s""#,

@@ -3,12 +3,13 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Sender, channel};
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::exchange::BlockingPool;
 use crate::exchange::blocking::Jobs;
@@ -50,7 +51,7 @@ impl Workers {
         sockets: Vec<Sockets>,
         reports: &Reporter,
     ) -> io::Result<Self> {
-        let blocking = start_pool(generation.blocking_threads, generation.blocking_queue)?;
+        let blocking = Pool::start(generation.blocking_threads, generation.blocking_queue)?;
         let workers = sockets.len();
         let (lives, alive) = sync_channel(0);
         let mut list = Vec::with_capacity(workers);
@@ -170,14 +171,89 @@ fn run(setup: WorkerSetup) {
     reports.send(Report::Died { worker });
 }
 
-/// Starts the threads for work that may block. They end when the last worker has.
-fn start_pool(threads: usize, queue: usize) -> io::Result<BlockingPool> {
-    let (pool, jobs) = BlockingPool::new(queue);
-    for number in 0..threads {
-        let jobs: Jobs = jobs.clone();
-        thread::Builder::new()
-            .name(format!("blocking-{number}"))
-            .spawn(move || jobs.run())?;
+/// The threads for work that may block: one waits, and whenever none does another is started, up
+/// to so many. They end when the last worker has.
+#[derive(Clone)]
+struct Pool {
+    jobs: Jobs,
+    started: Arc<AtomicUsize>,
+    threads_max: usize,
+}
+
+impl Pool {
+    fn start(threads_max: usize, queue: usize) -> io::Result<BlockingPool> {
+        let (pool, jobs) = BlockingPool::new(queue);
+        let threads = Self {
+            jobs,
+            started: Arc::default(),
+            threads_max,
+        };
+        threads.start_thread()?;
+        Ok(pool)
     }
-    Ok(pool)
+
+    fn start_thread(&self) -> io::Result<()> {
+        let started = &self.started;
+        let another = |threads| (threads < self.threads_max).then_some(threads + 1);
+        let number = started.fetch_update(Ordering::Relaxed, Ordering::Relaxed, another);
+        let Ok(number) = number else {
+            return Ok(());
+        };
+        let pool = self.clone();
+        let thread = thread::Builder::new().name(format!("blocking-{number}"));
+        let thread = thread.spawn(move || pool.jobs.run(|| pool.grow()));
+        if thread.is_err() {
+            started.fetch_sub(1, Ordering::Relaxed);
+        }
+        thread.map(drop)
+    }
+
+    fn grow(&self) {
+        if let Err(error) = self.start_thread() {
+            // Those that there are go on, and the next job tries again.
+            warn!(%error, "cannot start another thread for blocking work");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::exchange::testing::block_on;
+
+    /// Longer than anything takes.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn there_are_as_many_threads_as_jobs_at_a_time_up_to_the_limit() {
+        let pool = Pool::start(3, 10).unwrap();
+        let (began, begins) = sync_channel(10);
+        let (release, wait) = sync_channel(10);
+        let wait = Arc::new(Mutex::new(wait));
+        let job = || {
+            let (began, wait) = (began.clone(), Arc::clone(&wait));
+            let done = block_on(pool.run(move || {
+                let thread = thread::current().name().map(str::to_owned);
+                began.send(thread).unwrap();
+                wait.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+            }));
+            assert_eq!(done, Ok(()));
+        };
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                thread::Builder::new().spawn_scoped(scope, job).unwrap();
+            }
+            let next = || begins.recv_timeout(PATIENCE).unwrap();
+            let mut threads = BTreeSet::from([next(), next(), next()]);
+            assert_eq!(threads.len(), 3, "{threads:?}");
+            for _ in 0..4 {
+                release.send(()).unwrap();
+            }
+            threads.insert(next());
+            assert_eq!(threads.len(), 3, "{threads:?}");
+        });
+    }
 }

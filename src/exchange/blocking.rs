@@ -1,9 +1,10 @@
 //! The bounded pool for work that may block: cold disk reads, name look-ups.
 //!
-//! The control plane starts the threads; each runs [`Jobs::run`] until the last
-//! [`BlockingPool`] is gone.
+//! The control plane starts the threads, one more whenever none is left that waits for work; each
+//! runs [`Jobs::run`] until the last [`BlockingPool`] is gone.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,6 +20,8 @@ pub struct BlockingPool {
 #[derive(Clone)]
 pub struct Jobs {
     queue: Arc<Mutex<Receiver<Job>>>,
+    /// How many threads wait for one.
+    waiting: Arc<AtomicUsize>,
 }
 
 /// The queue of the pool is full, or the pool is gone; the client gets 503.
@@ -33,6 +36,7 @@ impl BlockingPool {
             Self { queue: sender },
             Jobs {
                 queue: Arc::new(Mutex::new(receiver)),
+                waiting: Arc::default(),
             },
         )
     }
@@ -58,15 +62,21 @@ impl BlockingPool {
 }
 
 impl Jobs {
-    /// Takes and runs jobs until every [`BlockingPool`] is gone.
-    pub fn run(&self) {
+    /// Takes and runs jobs until every [`BlockingPool`] is gone. `none_waits` is called before a
+    /// job is run while nobody waits for the next one.
+    pub fn run(&self, none_waits: impl Fn()) {
         loop {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
             let next = self
                 .queue
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .recv();
+            let others = self.waiting.fetch_sub(1, Ordering::Relaxed) - 1;
             let Ok(job) = next else { return };
+            if others == 0 {
+                none_waits();
+            }
             // A panicking job has dropped its answer; its waiter sees that.
             drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)));
         }

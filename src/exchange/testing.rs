@@ -106,6 +106,6 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 fn start(jobs: Jobs) {
     std::thread::Builder::new()
-        .spawn(move || jobs.run())
+        .spawn(move || jobs.run(|| {}))
         .expect("a thread");
 }

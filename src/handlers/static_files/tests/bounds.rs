@@ -139,7 +139,7 @@ fn complaints_come_once_a_second_and_count_the_others() {
 fn what_cannot_be_read_is_told_and_what_is_short_is_short() {
     let (pool, jobs) = BlockingPool::new(1);
     let thread = std::thread::Builder::new();
-    thread.spawn(move || jobs.run()).unwrap();
+    thread.spawn(move || jobs.run(|| {})).unwrap();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("a"), "content").unwrap();
     let file = Arc::new(File::open(folder.path().join("a")).unwrap());
