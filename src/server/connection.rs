@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tracing::error;
 
 use super::h2::serve as serve_http2;
@@ -28,6 +29,9 @@ use crate::sys::transport::{More, Transport};
 const INTERIM_MAX: usize = 64 * 1024;
 /// What a read buffer starts with: a head of a browser and a small body fit.
 pub const INPUT_START: usize = 8 * 1024;
+
+/// Pieces up to this size are copied, so that a few bytes do not hold a whole buffer.
+const COPIED_MAX: usize = 8 * 1024;
 
 /// A connection. Everything here is small: ten thousand of these wait at the same time.
 #[derive(Debug)]
@@ -117,6 +121,30 @@ impl Connection {
         input.make_room();
         if let Poll::Ready(done) = self.transport.poll_read(cx, &mut input.bytes) {
             return Poll::Ready(done.map_err(|_| Why::ClientAbort));
+        }
+        self.poll_give_up(cx, timeout).map(Err)
+    }
+
+    /// Reads up to `most` bytes into memory of their own, which who waits does not hold. The input
+    /// must be empty.
+    pub fn poll_piece(
+        &self,
+        cx: &mut Context<'_>,
+        most: usize,
+        timeout: Why,
+    ) -> Poll<Result<Bytes, Why>> {
+        debug_assert!(
+            self.input.borrow().is_empty(),
+            "what came before comes first"
+        );
+        while self.transport.poll_read_ready(cx).is_ready() {
+            let mut buffer = Vec::with_capacity(most);
+            return Poll::Ready(match self.transport.try_read(&mut buffer) {
+                Ok(1..) if buffer.len() <= COPIED_MAX => Ok(Bytes::copy_from_slice(&buffer)),
+                Ok(1..) => Ok(buffer.into()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Ok(0) | Err(_) => Err(Why::ClientAbort),
+            });
         }
         self.poll_give_up(cx, timeout).map(Err)
     }

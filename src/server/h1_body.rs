@@ -15,6 +15,13 @@ use crate::http::h1::chunked::Decoder;
 use crate::http::h1::error::ParseError;
 use crate::http::h1::framing::Framing;
 
+/// How much of a large body is read at a time: about what a socket's buffer holds, so that a busy
+/// client is read in few calls. Smaller ones come with their heads, and through their buffer.
+const READ: usize = 64 * 1024;
+
+/// What is left of a large body. A read cannot go beyond it.
+const READ_MIN: u64 = READ as u64;
+
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What the connection loop knows of a body that a handler has.
@@ -123,12 +130,18 @@ impl RequestBody {
         };
         input.consume(consumed);
         drop(input);
+        self.count(&piece)?;
+        Ok((!piece.is_empty()).then_some(piece))
+    }
+
+    /// So much more has been received.
+    fn count(&self, piece: &Bytes) -> Result<(), Why> {
         let received = self.progress.received.get() + piece.len() as u64;
         self.progress.received.set(received);
         if received > self.limit.get() {
             return Err(Why::BodyTooLarge);
         }
-        Ok((!piece.is_empty()).then_some(piece))
+        Ok(())
     }
 
     fn is_complete(&self) -> bool {
@@ -138,11 +151,11 @@ impl RequestBody {
         }
     }
 
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Why>> {
+    /// Reads more: into the connection's input, or what is given is content.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Why>> {
         ready!(self.poll_continue(cx))?;
         let limits = &self.connection.listening.snapshot().generation.limits;
-        let filled = self.connection.poll_fill(cx, Why::BodyTimeout);
-        let Poll::Ready(filled) = filled else {
+        let Poll::Ready(read) = self.poll_read(cx) else {
             if self.waiting.is_none() {
                 self.waiting = Some(clock::now());
                 self.connection.read_deadline.set(limits.body_idle_timeout);
@@ -157,13 +170,26 @@ impl RequestBody {
             self.waited += clock::now().saturating_duration_since(since);
             self.connection.read_deadline.clear();
         }
-        if filled? == 0 {
-            return Poll::Ready(Err(Why::ClientAbort));
-        }
+        let piece = read?;
         if self.waited > limits.body_rate_grace && self.is_slower_than(limits.body_min_rate) {
             return Poll::Ready(Err(Why::BodyTooSlow));
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(piece))
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Why>> {
+        if let Coding::Length(left @ READ_MIN..) = &mut self.coding {
+            // All that is read so belongs to the content, and is handed on as it is.
+            let piece = ready!(self.connection.poll_piece(cx, READ, Why::BodyTimeout))?;
+            *left -= piece.len() as u64;
+            self.count(&piece)?;
+            return Poll::Ready(Ok(piece));
+        }
+        let filled = ready!(self.connection.poll_fill(cx, Why::BodyTimeout))?;
+        if filled == 0 {
+            return Poll::Ready(Err(Why::ClientAbort));
+        }
+        Poll::Ready(Ok(Bytes::new()))
     }
 
     /// Whether less came than this many bytes for each second the client was waited for.
@@ -186,8 +212,12 @@ impl RequestBody {
                 Ok(None) => {}
                 Err(why) => return Poll::Ready(Some(Err(why))),
             }
-            if let Err(why) = ready!(self.poll_more(cx)) {
-                return Poll::Ready(Some(Err(why)));
+            match ready!(self.poll_more(cx)) {
+                Ok(piece) if piece.is_empty() => {}
+                read => {
+                    self.progress.complete.set(self.is_complete());
+                    return Poll::Ready(Some(read));
+                }
             }
         }
     }

@@ -142,6 +142,31 @@ fn large_bodies_arrive_byte_by_byte_both_ways() {
 }
 
 #[test]
+fn what_stands_behind_a_large_body_is_the_next_request() {
+    let upstream = Upstream::tcp();
+    let daemon = proxy(&upstream);
+    // Ends where a read may end, and next to it.
+    let sizes = [65_535, 65_536, 65_537, 131_072, 200_000];
+    let server = upstream.serve(1, |_| b"HTTP/1.1 204 No Content\r\n\r\n".to_vec());
+    let mut client = daemon.connect("web");
+    let mut sent = Vec::new();
+    for size in sizes {
+        let head = format!("PUT /{size} HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
+        sent.extend(head.bytes());
+        sent.extend(pattern(size));
+    }
+    client.send(sent);
+    for _ in sizes {
+        assert_eq!(client.read_response().status(), 204);
+    }
+    drop(daemon);
+    for (request, size) in server.join().unwrap().iter().zip(sizes) {
+        assert!(request.head.starts_with(&format!("PUT /{size} ")));
+        assert!(request.body == pattern(size), "{size}");
+    }
+}
+
+#[test]
 fn large_chunked_bodies_arrive_byte_by_byte_both_ways() {
     let upstream = Upstream::tcp();
     let daemon = proxy(&upstream);
