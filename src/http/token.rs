@@ -5,6 +5,16 @@ pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|&byte| is_token_byte(byte))
 }
 
+/// Whether programs that are given fields as variables take these two names for the same: `-` and
+/// `_` are one there, and so are letters of either case (RFC 3875 §4.1.18).
+pub fn are_alike(name: &[u8], other: &[u8]) -> bool {
+    let fold = |byte: &u8| match byte {
+        b'_' => b'-',
+        byte => byte.to_ascii_lowercase(),
+    };
+    name.len() == other.len() && name.iter().map(fold).eq(other.iter().map(fold))
+}
+
 /// Whether this is a `tchar`.
 pub const fn is_token_byte(byte: u8) -> bool {
     TOKEN[byte as usize]
@@ -51,5 +61,13 @@ mod tests {
             assert_eq!(is_token(&[b'a', byte]), expected, "{byte:#x}");
         }
         assert!(!is_token(b""));
+    }
+
+    #[test]
+    fn names_are_alike_whatever_their_case_and_their_dashes() {
+        assert!(are_alike(b"X_Real-ip", b"x-real_IP"));
+        assert!(are_alike(b"", b""));
+        assert!(!are_alike(b"x-a", b"x-ab"));
+        assert!(!are_alike(b"x-a", b"x.a"));
     }
 }

@@ -8,6 +8,7 @@ use toml::Spanned;
 use crate::build::{ParseContext, Problem, Section};
 use crate::exchange::{Escape, Exchange, Template};
 use crate::http::h1::encode::write_field;
+use crate::http::token::are_alike;
 use crate::http::{HeaderName, Headers};
 
 /// As written in the file.
@@ -100,7 +101,7 @@ fn field(
 impl Edits {
     /// Whether a field of this name goes no further.
     pub(super) fn takes(&self, field: &[u8]) -> bool {
-        let is = |name: &HeaderName| field.eq_ignore_ascii_case(name.as_str().as_bytes());
+        let is = |name: &HeaderName| are_alike(field, name.as_str().as_bytes());
         self.taken.iter().any(is)
     }
 

@@ -13,6 +13,7 @@ use crate::exchange::Exchange;
 use crate::http::h1::encode::{BodyLength, write_field, write_framing};
 use crate::http::path::strip_prefix;
 use crate::http::target::Form;
+use crate::http::token::are_alike;
 use crate::http::{Headers, Method, RequestHead, Version, name};
 
 /// What the head is made of, beside the request itself.
@@ -168,15 +169,25 @@ fn write_kept(out: &mut Vec<u8>, headers: &Headers, body: BodyLength, edits: &Ed
             Fate::Trailer => body == BodyLength::Chunked,
             Fate::Ends | Fate::Forwarded => false,
         };
-        if kept && !edits.takes(name) {
+        if kept && !edits.takes(name) && !is_shadow(name, headers) {
             write_field(out, name, value);
         }
     }
 }
 
-/// By RFC 9110 §7.6.1, by length first: this is asked of every field of every request.
+/// Whether a name with `_` stands beside its twin with `-`, which middleware may have set to what
+/// is true: the application could not tell which is which.
+fn is_shadow(name: &[u8], headers: &Headers) -> bool {
+    memchr::memchr(b'_', name).is_some()
+        && headers
+            .iter()
+            .any(|(other, _)| !other.eq_ignore_ascii_case(name) && are_alike(other, name))
+}
+
+/// By RFC 9110 §7.6.1, by length first: this is asked of every field of every request. What an
+/// application would take for one of these is one.
 fn fate(field: &[u8]) -> Fate {
-    let is = |name: &[u8]| field.eq_ignore_ascii_case(name);
+    let is = |name: &[u8]| are_alike(field, name);
     let ends = match field.len() {
         2 => is(b"te"),
         4 => is(b"host"),

@@ -236,8 +236,9 @@ impl Check<'_, '_, '_> {
                 "keep one of `text`, `html`, `json` and `file`",
             );
         }
+        // RFC 9110 §15.3.6: a 205 has a length, and that is zero.
         if let Some(place) = first
-            && status.forbids_content()
+            && (status.forbids_content() || status.code() == 205)
         {
             self.report(
                 place,

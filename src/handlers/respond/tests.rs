@@ -152,6 +152,10 @@ fn mistakes() {
         "status = 204\ntext = 'x'",
         &["a response with the status 204 has no content"],
     );
+    check_problems(
+        "status = 205\ntext = 'x'",
+        &["a response with the status 205 has no content"],
+    );
     check_problems("text = 'x'\nhtml = 'y'", &["a response has one content"]);
     check_problems(
         "headers = { 'a b' = '1', Date = 'x', Content-Type = 'y', X-A = 7, X-B = \"a\\nb\" }",

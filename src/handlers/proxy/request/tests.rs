@@ -133,6 +133,32 @@ fn fields_of_the_connection_end_here() {
 }
 
 #[test]
+fn what_an_application_takes_for_another_field_is_that_field() {
+    let [xff, proto, host] = USUAL;
+    let fields = [
+        ("Content_Length", "5"),
+        ("Transfer-encodinG", "chunked"),
+        ("Transfer_Encoding", "chunked"),
+        ("X_Forwarded_For", "6.6.6.6"),
+        ("X-Forwarded_Proto", "https"),
+        ("X_User", "root"),
+        ("X-User", "anna"),
+        ("api_key", "k"),
+    ];
+    let expected = [
+        "Host: site:81",
+        "X-User: anna",
+        "api_key: k",
+        xff,
+        proto,
+        host,
+        VIA,
+        "",
+    ];
+    check(&fields, |_| {}, ForwardedPolicy::Append, &expected);
+}
+
+#[test]
 fn only_a_trusted_peer_is_believed() {
     let [xff, proto, host] = USUAL;
     let fields = [
@@ -281,6 +307,7 @@ fn fields_of_the_route_take_the_place_of_the_clients() {
     let mut request = TestRequest::get("/")
         .header("Host", "h")
         .header("X-Real-IP", "6.6.6.6")
+        .header("x_real_ip", "6.6.6.6")
         .header("Cookie", "a=b")
         .header("Accept", "x");
     let head = head(&request.exchange(), &rewriting);
