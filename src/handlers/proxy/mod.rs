@@ -28,6 +28,7 @@ mod endpoint;
 mod fetch;
 mod forwarded;
 mod health;
+mod hops;
 mod host;
 mod incoming;
 mod keys;
@@ -117,6 +118,9 @@ impl Proxy {
     pub(super) async fn handle(&self, x: &mut Exchange<'_>) -> Response {
         if is_loop(&x.request.headers) {
             return Response::error(StatusCode::LOOP_DETECTED, Why::LoopDetected);
+        }
+        if let Some(answer) = hops::count(x.request) {
+            return answer;
         }
         let Some(picked) = self.split.pick(x) else {
             return Response::error(StatusCode::SERVICE_UNAVAILABLE, Why::NoEndpoint);

@@ -101,3 +101,18 @@ fn a_request_that_comes_round_again_is_508() {
     peer.respond("200 OK", "x");
     assert_eq!(client.read_response().text(), "x");
 }
+
+#[test]
+fn options_go_as_far_as_they_may() {
+    let upstream = Upstream::tcp();
+    let daemon = route_with(&upstream, "");
+    let mut client = daemon.connect("web");
+    client.send("OPTIONS /a HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n");
+    assert_eq!(client.read_response().status(), 204);
+    client.send("OPTIONS /a HTTP/1.1\r\nHost: a\r\nMax-Forwards: 3\r\n\r\n");
+    let mut peer = upstream.accept();
+    let head = peer.read_request_head();
+    assert!(head.contains("\r\nMax-Forwards: 2\r\n"), "{head}");
+    peer.respond("200 OK", "far");
+    assert_eq!(client.read_response().text(), "far");
+}
