@@ -73,6 +73,8 @@ pub(super) async fn read_head(connection: &Rc<Connection>, buffers: &mut Buffers
         match fill_begun(connection, limits.header_timeout, begun).await {
             Ok(0) | Err(Why::ClientAbort) => return Head::Gone,
             Ok(_) => {}
+            // An answer to nothing would be taken for one to the next request.
+            Err(Why::HeaderTimeout) if !buffers.parser.has_begun() => return Head::Gone,
             Err(why) => {
                 let error = Refusal {
                     status: StatusCode::REQUEST_TIMEOUT,

@@ -59,6 +59,16 @@ fn a_head_must_come_in_time() {
 }
 
 #[test]
+fn empty_lines_that_no_request_follows_are_not_answered() {
+    let daemon = daemon("header_timeout = \"100ms\"", NOWHERE);
+    let mut client = daemon.connect("web");
+    assert_eq!(client.get("/ok").text(), "ok");
+    client.send("\r\n");
+    client.expect_closed();
+    assert_eq!(daemon.get("web", "/ok").text(), "ok");
+}
+
+#[test]
 fn the_time_of_a_head_is_for_all_of_it_and_not_for_each_byte() {
     let daemon = daemon("header_timeout = \"100ms\"", NOWHERE);
     let mut slow = daemon.connect("web");

@@ -84,6 +84,11 @@ impl RequestParser {
         Ok(length)
     }
 
+    /// Whether any of a request line has come: empty lines before it are nothing yet.
+    pub fn has_begun(&self) -> bool {
+        self.part != Part::Before
+    }
+
     /// Forgets what was seen of a head.
     pub fn reset(&mut self) {
         *self = Self::default();
