@@ -84,7 +84,7 @@ impl AskArguments {
         let mut stream = UnixStream::connect(&self.socket).map_err(|error| {
             let hint = match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                    "; is it running, with this `server.control_socket`?"
+                    "; is it running? --socket names its `server.control_socket`"
                 }
                 io::ErrorKind::PermissionDenied => "; only its own user and root may ask it",
                 _ => "",

@@ -11,10 +11,10 @@ mod serve;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -185,6 +185,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn refuse(error: &clap::Error) -> u8 {
     // Nobody reads what cannot be printed.
     drop(error.print());
+    if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
+        && Path::new(word).is_file()
+    {
+        drop(writeln!(
+            io::stderr(),
+            "\nTo run a file: httpserverd --config {word}"
+        ));
+    }
     if error.use_stderr() { EXIT_USAGE } else { 0 }
 }
 

@@ -123,18 +123,30 @@ impl Report {
     /// One line a problem, for a log: `httpserver.toml:12: error[E0003]: unknown key …`.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.problems.iter().map(|problem| {
-            let place = problem.span.as_ref().map(|span| self.sources.place(span));
-            let place = place.map(|place| place + ": ").unwrap_or_default();
             let hint = problem.hint.as_ref();
             let hint = hint.map(|hint| one_line_of(&format!(" ({})", hint.replace('\n', " "))));
-            format!(
-                "{place}{}[{}]: {}{}",
-                word(problem.severity),
-                problem.code,
-                problem.message,
-                hint.unwrap_or_default()
-            )
+            let (head, message) = (self.head(problem), &problem.message);
+            format!("{head}: {message}{}", hint.unwrap_or_default())
         })
+    }
+
+    /// Which error is the first, and how many there are: `httpserver.toml:12: error[E0003], the
+    /// first of 2 errors`. Nothing out of the configuration, for those who may not read that.
+    pub fn outline(&self) -> String {
+        let is_error = |problem: &&Problem| problem.severity == Severity::Error;
+        let first = self.problems.iter().find(is_error);
+        match (first, self.count(Severity::Error)) {
+            (Some(first), 1) => self.head(first),
+            (Some(first), count) => format!("{}, the first of {count} errors", self.head(first)),
+            (None, _) => self.summary(),
+        }
+    }
+
+    /// `httpserver.toml:12: error[E0003]`
+    fn head(&self, problem: &Problem) -> String {
+        let place = problem.span.as_ref().map(|span| self.sources.place(span));
+        let place = place.map(|place| place + ": ").unwrap_or_default();
+        format!("{place}{}[{}]", word(problem.severity), problem.code)
     }
 
     /// All problems, drawn; with colours for a terminal.

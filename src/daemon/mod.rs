@@ -193,8 +193,9 @@ fn start(
         .map_err(Refusal::System)?;
 
     let settings = loader.log_settings(&first.model);
+    let place = settings.place.clone();
     let logging = Logging::start(Arc::clone(files), settings)
-        .map_err(|error| failure("open the log", &error))?;
+        .map_err(|error| Refusal::System(vec![reload::no_log(&place, &error)]))?;
     process::raise_descriptor_limit();
 
     let mut watcher = Watcher::new(events.clone());

@@ -252,7 +252,7 @@ impl Plane {
         let reason = match refusal {
             Refusal::Configuration(report) => {
                 report.lines().for_each(|line| error!("{line}"));
-                report.summary()
+                report.outline()
             }
             Refusal::System(errors) => {
                 for line in errors {

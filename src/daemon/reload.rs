@@ -1,5 +1,6 @@
 //! From a file to something that can be published. Whatever goes wrong leaves no trace.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -98,11 +99,7 @@ impl Loader {
             }),
             (added, log_file) => {
                 let mut errors = added.err().unwrap_or_default();
-                errors.extend(
-                    log_file
-                        .err()
-                        .map(|error| format!("cannot open the log, {}: {error}", log.place.name())),
-                );
+                errors.extend(log_file.err().map(|error| no_log(&log.place, &error)));
                 Err(Refusal::System(errors))
             }
         }
@@ -173,6 +170,16 @@ impl Configuration {
             Self::Text { base, .. } => base,
         }
     }
+}
+
+/// Why there is no log at this place.
+pub(super) fn no_log(place: &Place, error: &io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::PermissionDenied => "; the user that the daemon runs as must write there",
+        io::ErrorKind::ReadOnlyFilesystem => "; nothing can be written there",
+        _ => "",
+    };
+    format!("cannot open the log, {}: {error}{hint}", place.name())
 }
 
 /// What of a generation cannot change while the process runs: one line for each thing that the

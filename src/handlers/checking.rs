@@ -11,6 +11,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::address::Destination;
 use super::statuses::Statuses;
 use crate::clock;
+use crate::sys::shortage::shortage;
 use crate::sys::tls::{Blocking, ClientConfig, ServerName, explained_io};
 
 /// How much of an answer is read. A status line is some dozen bytes; a few fields may come in
@@ -35,6 +36,16 @@ pub(super) enum Unwell {
     Status(u16),
     /// What should be in the answer was not.
     Body,
+}
+
+impl Unwell {
+    /// What this process lacks to ask at all, if that is why: it says nothing of the server.
+    pub(super) fn shortage(&self) -> Option<&'static str> {
+        match self {
+            Self::Io(error) => shortage(error),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Unwell {

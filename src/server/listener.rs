@@ -17,6 +17,7 @@ use super::mailbox::Socket;
 use super::snapshot::Listening;
 use super::worker::Worker;
 use crate::exchange::{Seldom, Why};
+use crate::sys::shortage::shortage;
 use crate::sys::tls;
 use crate::sys::transport::{More, Transport};
 
@@ -91,12 +92,13 @@ pub async fn accept(
             }
             Err(error) if is_of_one_connection(&error) => {
                 let listener = &listening.bind;
-                debug!(%error, ?listener, "a connection was gone before it was accepted");
+                debug!(%error, %listener, "a connection was gone before it was accepted");
             }
             Err(error) => {
                 if failing.is_due() {
                     let listener = &listening.bind;
-                    warn!(%error, ?listener, "cannot accept connections, backing off");
+                    let short = shortage(&error).unwrap_or("no connection was taken");
+                    warn!(%error, %listener, "cannot accept connections, backing off: {short}");
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_LONGEST);
@@ -106,7 +108,7 @@ pub async fn accept(
     match take_queued(acceptor, begin) {
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
             let listener = &listening.bind;
-            debug!(%error, ?listener, "cannot take what is queued for a listener that closes");
+            debug!(%error, %listener, "cannot take what is queued for a listener that closes");
         }
         Ok(()) | Err(_) => {}
     }
@@ -181,7 +183,7 @@ fn begin(
         if full.is_due() {
             let refused = counters.connections_refused.get();
             let why = Why::TooManyConnections.as_str();
-            warn!(why, most, refused, listener = ?listening.bind, "refused a connection");
+            warn!(why, most, refused, listener = %listening.bind, "refused a connection");
         }
         // Who was not agreed with cannot be told either.
         if snapshot.tls.is_none() {

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod beneath;
 pub mod handover;
 pub mod peek;
+pub mod shortage;
 pub mod socket;
 pub mod temporary;
 pub mod tls;

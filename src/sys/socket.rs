@@ -235,7 +235,12 @@ impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {}: {}", self.step, self.error)?;
         match self.error.kind() {
-            io::ErrorKind::AddrInUse => f.write_str("; somebody listens there already"),
+            io::ErrorKind::AddrInUse => {
+                f.write_str("; somebody listens there already, and `ss -lnp` tells who")
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                f.write_str("; no interface of this machine has the address")
+            }
             io::ErrorKind::PermissionDenied if self.step == BIND => f.write_str(
                 "; ports below 1024 need CAP_NET_BIND_SERVICE, socket files a writable folder",
             ),

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use rustix::process::{Resource, Rlimit, geteuid, prlimit};
+use rustix::process::{Resource, Rlimit, geteuid, getrlimit, prlimit};
 
 use crate::support::daemon::{Daemon, Setup};
 
@@ -51,7 +51,7 @@ fn without_a_free_descriptor_it_waits_for_one() {
     prlimit(Some(daemon.pid()), Resource::Nofile, limit).unwrap();
 
     let crowd: Vec<_> = (0..20).map(|_| daemon.connect("web")).collect();
-    daemon.wait_log("cannot accept connections, backing off");
+    daemon.wait_log("cannot accept connections, backing off: `ulimit -n`");
     // Who is connected is served, with what takes no descriptor.
     assert_eq!(held.get("/ok").text(), "ok");
     let refused = held.get("/a");
@@ -65,6 +65,31 @@ fn without_a_free_descriptor_it_waits_for_one() {
     assert_eq!(held.get("/b").text(), "b");
     let said = daemon.log().count("cannot accept connections");
     assert_eq!(said, 1, "in ten seconds");
+}
+
+/// That nobody can be asked says nothing of those who would be.
+#[test]
+fn without_a_free_descriptor_no_server_is_called_unhealthy() {
+    let server = setup("stdout").start();
+    let address = server.address("web").tcp();
+    let daemon = Daemon::start(&format!(
+        "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\n\
+         [upstream.app]\nservers = [\"{address}\"]\n\
+         health_check = {{ path = \"/ok\", interval = \"20ms\", timeout = \"10s\", \
+         unhealthy_after = 1 }}\n\
+         [[route]]\npath = \"/*\"\nproxy = {{ upstream = \"app\" }}\n"
+    ));
+    let all = getrlimit(Resource::Nofile).maximum;
+    let limit = |current| Rlimit {
+        current,
+        maximum: all,
+    };
+    // Fewer than are open: what is open stays.
+    prlimit(Some(daemon.pid()), Resource::Nofile, limit(Some(3))).unwrap();
+    daemon.wait_log("cannot check the health of servers: `ulimit -n`");
+    prlimit(Some(daemon.pid()), Resource::Nofile, limit(all)).unwrap();
+    assert_eq!(daemon.get("web", "/ok").text(), "ok");
+    assert_eq!(daemon.log().count("is unhealthy"), 0);
 }
 
 #[test]

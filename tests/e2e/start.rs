@@ -71,6 +71,10 @@ fn bad_usage_is_2() {
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(refused.stderr.contains("--no-such-flag"), "{refused:?}");
     assert_eq!(refused.stdout, "");
+    let refused = Daemon::setup().config(HELLO).arg("httpserver.toml").run();
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let expected = "httpserverd --config httpserver.toml";
+    assert!(refused.stderr.contains(expected), "{refused:?}");
 }
 
 #[test]

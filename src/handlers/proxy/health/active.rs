@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Verdicts;
 use crate::build::{Percent, Probe};
 use crate::clock;
+use crate::exchange::Seldom;
 use crate::handlers::address::Destination;
 use crate::handlers::checking::{self, Approach, Question};
 use crate::handlers::proxy::balance::Random;
@@ -60,6 +61,8 @@ pub(in crate::handlers::proxy) struct Check {
     manner: Arc<Manner>,
     /// What makes the next interval unlike the last.
     drawn: AtomicU64,
+    /// That it could not be asked.
+    short: Seldom,
 }
 
 impl Check {
@@ -77,6 +80,7 @@ impl Check {
             manner: Arc::clone(&upstream.manner),
             // Each begins elsewhere.
             drawn: AtomicU64::new((place.0 as u64) << 32 | (place.1 as u64) << 24),
+            short: Seldom::default(),
         }
     }
 
@@ -128,6 +132,15 @@ impl Probe for Check {
                     .map(|status| format!("its check answers {status}"))
             }
         };
+        if let Err(unwell) = &found
+            && let Some(short) = unwell.shortage()
+        {
+            if self.short.is_due() {
+                let upstream = &*self.upstream;
+                tracing::warn!(upstream, "cannot check the health of servers: {short}");
+            }
+            return;
+        }
         let (healthy, cause) = match found {
             Ok(cause) => (true, cause),
             Err(unwell) => (false, format!("its check fails: {unwell}")),
