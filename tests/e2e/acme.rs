@@ -1,6 +1,6 @@
 //! Certificates that an authority issues, by the real binary and a real authority.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -154,7 +154,10 @@ fn a_certificate_is_issued_by_http_01_whatever_stands_around_every_route() {
         })
         .collect();
     files.sort();
-    assert_eq!(files, ["a.example.pem", "a.example.tries", "account.json"]);
+    assert_eq!(
+        files,
+        ["a.example.pem", "a.example.tries", "account.json", "lock"]
+    );
 }
 
 #[test]
@@ -311,6 +314,32 @@ fn a_store_that_is_spoilt_is_told_of_and_mended() {
     daemon.wait_log("a certificate is spoilt: it is ordered anew");
     daemon.wait_log("the account that is kept cannot be read: a new one is opened");
     wait_for_another(&daemon, "a.example", Some(&first));
+}
+
+#[test]
+fn daemons_that_share_a_store_order_one_after_the_other() {
+    let Some(scene) = Scene::new(&Rules::default()) else {
+        return;
+    };
+    let acme = r#"domains = ["a.example"]"#;
+    let mut daemon = scene.start(acme);
+    let issued = wait_for_another(&daemon, "a.example", None);
+    daemon.signal(Signal::TERM);
+    daemon.wait_exit(0);
+    // As if the next one came while this one still ordered.
+    let folder = scene.folder();
+    let [kept, aside] = ["a.example.pem", "aside"].map(|name| folder.join(name));
+    fs::rename(&kept, &aside).unwrap();
+    let lock = File::open(folder.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let daemon = scene.start(acme);
+    daemon.wait_log("another daemon orders in this store");
+    assert_eq!(shown(&daemon, "a.example"), None);
+    fs::rename(&aside, &kept).unwrap();
+    drop(lock);
+    daemon.wait_log("another daemon has had a certificate issued");
+    assert!(shown(&daemon, "a.example") == Some(issued));
+    assert_eq!(scene.pebble.issued(), 1);
 }
 
 #[test]

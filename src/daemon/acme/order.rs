@@ -25,6 +25,9 @@ const PATIENCE: RetryPolicy = RetryPolicy::new()
 /// How much of what an authority says is told: some write essays.
 const TOLD_MAX: usize = 1024;
 
+/// What an authority says that does not know an account (RFC 8555 §6.7).
+const UNKNOWN: &str = "accountDoesNotExist";
+
 /// The account as it is kept, and what was told to the authority of it.
 #[derive(Serialize, Deserialize)]
 struct Kept {
@@ -96,7 +99,7 @@ async fn begin(wanted: &Wanted, store: &Store) -> Result<Order, String> {
     if let Some(account) = kept_account(authority, store).await? {
         match account.new_order(&new).await {
             // An authority that lost it, or where it was closed.
-            Err(Error::Api(problem)) if is_of(&problem, "accountDoesNotExist") => {
+            Err(Error::Api(problem)) if is_of(&problem, UNKNOWN) => {
                 store.forget_account()?;
             }
             done => return done.map_err(|error| told(&error)),
@@ -149,8 +152,13 @@ async fn kept_account(authority: &Authority, store: &Store) -> Result<Option<Acc
     let account = account.map_err(|error| told(&error))?;
     if kept.contact != authority.contact {
         let contact: Vec<_> = authority.contact.iter().map(|one| &**one).collect();
-        let updated = account.update_contacts(&contact).await;
-        updated.map_err(|error| told(&error))?;
+        match account.update_contacts(&contact).await {
+            Err(Error::Api(problem)) if is_of(&problem, UNKNOWN) => {
+                store.forget_account()?;
+                return Ok(None);
+            }
+            done => done.map_err(|error| told(&error))?,
+        }
         kept.contact.clone_from(&authority.contact);
         keep(&kept, store)?;
     }
@@ -226,7 +234,7 @@ struct Shown<'w> {
     wanted: &'w Wanted,
     tokens: &'w Tokens,
     open: Vec<(Box<str>, Box<str>)>,
-    proofs: Vec<(String, [u8; 32])>,
+    proofs: Vec<Proof>,
 }
 
 impl<'w> Shown<'w> {
@@ -251,12 +259,8 @@ impl<'w> Shown<'w> {
                 let digest = authorization.digest();
                 let digest = digest.as_ref().try_into();
                 let digest = digest.map_err(|_| "a SHA-256 has 32 bytes")?;
-                self.proofs.push((name.to_owned(), digest));
-                let proofs = self.proofs.iter();
-                let proofs: Result<_, _> = proofs
-                    .map(|(name, digest)| Proof::new(name, *digest))
-                    .collect();
-                self.wanted.issued.prove(proofs?);
+                self.proofs.push(Proof::new(name, digest)?);
+                self.wanted.issued.prove(self.proofs.clone());
             }
         }
         Ok(())

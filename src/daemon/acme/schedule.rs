@@ -29,6 +29,7 @@ const PAUSE_FACTOR: u32 = 4;
 /// a certificate's life is left for them.
 const PAUSE_MAX: Duration = Duration::from_hours(6);
 
+const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
@@ -79,9 +80,30 @@ impl Standing {
 
     /// A try begins.
     pub(super) fn begin(&mut self, now: Duration) {
+        // Kept in whole seconds, of which none makes the next one come too soon.
+        let second = now.as_secs() + u64::from(now.subsec_nanos() > 0);
+        self.tries.push(Duration::from_secs(second));
+        self.bound(now);
+    }
+
+    /// These tries count too: others have begun them, or the daemon that ran before. Those that
+    /// are known already count once.
+    pub(super) fn learn(&mut self, tries: impl IntoIterator<Item = Duration>, now: Duration) {
+        let mut known = self.tries.clone();
+        for try_at in tries {
+            match known.iter().position(|known| *known == try_at) {
+                Some(at) => drop(known.swap_remove(at)),
+                None => self.tries.push(try_at),
+            }
+        }
+        self.bound(now);
+    }
+
+    /// Keeps the tries that may still matter.
+    fn bound(&mut self, now: Duration) {
         // A clock that was set back must not put the next try beyond a day.
-        self.tries.retain(|try_at| *try_at <= now);
-        self.tries.push(now);
+        self.tries.retain(|try_at| *try_at <= now + SECOND);
+        self.tries.sort_unstable();
         let surplus = self.tries.len().saturating_sub(TRIES_A_DAY);
         self.tries.drain(..surplus);
     }
@@ -171,6 +193,18 @@ mod tests {
         assert_eq!(standing.due(0), NOW + PAUSE_MIN);
         standing.change();
         assert!(standing.due(0) <= NOW);
+    }
+
+    #[test]
+    fn what_others_tried_counts_once_and_never_in_the_future() {
+        let mut standing = Standing::default();
+        standing.begin(NOW);
+        // Two within a second are two.
+        let (others, now) = ([NOW, NOW + HOUR, NOW, NOW + DAY], NOW + HOUR);
+        standing.learn(others, now);
+        assert_eq!(standing.tries, [NOW, NOW, now]);
+        standing.learn(others, now);
+        assert_eq!(standing.tries.len(), 3);
     }
 
     /// What happens to a certificate, one thing after the other.

@@ -6,12 +6,14 @@
 //!     account.json                               0600, the account and its key
 //!     example.com.pem                            0600, a key and its chain: always of one piece
 //!     example.com.tries                          0600, when it was ordered, a time a line
+//!     lock                                       0600, locked by the daemon that orders
 //! ```
 //!
 //! Every file is written beside its place and then renamed: whatever happens, there is the old
-//! one or the new one.
+//! one or the new one. Daemons that share a folder order one after the other, and find what the
+//! one before has had issued.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -27,10 +29,30 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, Clone)]
 pub(super) struct Store(PathBuf);
 
+/// The right to order in a folder, until this is dropped or the daemon ends, however it does.
+#[derive(Debug)]
+pub(super) struct Turn {
+    _lock: File,
+}
+
 impl Store {
     /// That of this authority; nothing is made yet.
     pub(super) fn of(authority: &Authority) -> Self {
         Self(authority.store.join(folder_of(&authority.directory)))
+    }
+
+    /// The right to order there, for as long as it is kept; `None` while another daemon has it.
+    pub(super) fn turn(&self) -> Result<Option<Turn>, String> {
+        let path = self.0.join("lock");
+        let locked = || {
+            let file = self.open(&path)?;
+            match file.try_lock() {
+                Ok(()) => Ok(Some(Turn { _lock: file })),
+                Err(TryLockError::WouldBlock) => Ok(None),
+                Err(TryLockError::Error(error)) => Err(error),
+            }
+        };
+        locked().map_err(|error| failed("write", &path, &error))
     }
 
     /// The account there, as it was written, if there is one.
@@ -116,17 +138,8 @@ impl Store {
     fn write(&self, name: &str, content: &[u8]) -> Result<(), String> {
         let path = self.0.join(name);
         let whole = || {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&self.0)?;
             let beside = self.0.join(format!("{name}.new"));
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&beside)?;
+            let mut file = self.open(&beside)?;
             file.write_all(content)?;
             file.sync_all()?;
             fs::rename(&beside, &path)?;
@@ -134,6 +147,20 @@ impl Store {
             File::open(&self.0)?.sync_all()
         };
         whole().map_err(|error: io::Error| failed("write", &path, &error))
+    }
+
+    /// Opens a file to be written from its start, and makes the folder for it.
+    fn open(&self, path: &Path) -> io::Result<File> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.0)?;
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)
     }
 }
 
@@ -209,6 +236,19 @@ mod tests {
 
         store.forget_account().unwrap();
         assert_eq!(store.account(), Ok(None));
+    }
+
+    #[test]
+    fn one_at_a_time_has_its_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, other] = [(); 2].map(|()| store(folder.path()));
+        let turn = one.turn().unwrap();
+        assert!(turn.is_some());
+        assert!(other.turn().unwrap().is_none());
+        drop(turn);
+        assert!(other.turn().unwrap().is_some());
+        let lock = folder.path().join("acme/ca.example+14000_dir/lock");
+        assert_eq!(mode(&lock), 0o600);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub struct Certificate {
     pub(super) certified: Arc<CertifiedKey>,
     pub(super) names: Arc<[Box<str>]>,
     addresses: Arc<[IpAddr]>,
-    subject: Box<str>,
+    subject: Arc<str>,
     not_before: i64,
     not_after: i64,
 }
@@ -86,7 +86,7 @@ impl Certificate {
         let validity = parsed.validity();
         let (not_before, not_after) = (validity.not_before, validity.not_after);
         let (not_before, not_after) = (not_before.timestamp(), not_after.timestamp());
-        let subject: Box<str> = parsed.subject().to_string().into();
+        let subject: Arc<str> = parsed.subject().to_string().into();
         let signing = provider().key_provider.load_private_key(key);
         let signing = signing.map_err(|_| {
             let hint = "keys are RSA of 2048 bits or more, ECDSA on P-256, P-384 or P-521, or \

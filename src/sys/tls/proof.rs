@@ -10,7 +10,7 @@ use rustls::sign::CertifiedKey;
 use super::provider;
 
 /// One proof, for one name.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Proof {
     name: Box<str>,
     pub(super) certified: Arc<CertifiedKey>,
