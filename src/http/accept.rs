@@ -1,5 +1,5 @@
-//! What the client would rather have: `Accept`, `Accept-Encoding`, `Accept-Language` and their
-//! q-values (RFC 9110 §12.4.2, §12.5).
+//! What the client would rather have: `Accept`, `Accept-Encoding` and their q-values
+//! (RFC 9110 §12.4.2, §12.5).
 
 use super::{Headers, name};
 
@@ -7,7 +7,7 @@ use super::{Headers, name};
 pub type Quality = u16;
 
 /// Wanted as much as can be.
-pub const FULL: Quality = 1000;
+const FULL: Quality = 1000;
 
 /// How much a content coding is wanted: `br`, `gzip`, … or `identity` for none.
 ///
@@ -81,32 +81,6 @@ pub fn media_quality(headers: &Headers, essence: &str) -> Quality {
 pub fn prefers_html(headers: &Headers) -> bool {
     headers.contains(&name::ACCEPT)
         && media_quality(headers, "text/html") > media_quality(headers, "application/json")
-}
-
-/// How much a language is wanted, by the longest range that is a prefix of its tag (basic
-/// filtering of RFC 4647 §3.3.1). Any is, by who sends no `Accept-Language`.
-pub fn language_quality(headers: &Headers, tag: &str) -> Quality {
-    let mut best: Option<(usize, Quality)> = None;
-    let mut asked = false;
-    for member in headers.list(&name::ACCEPT_LANGUAGE) {
-        asked = true;
-        let Some((range, quality)) = weighted(member) else {
-            continue;
-        };
-        let precision = match range {
-            b"*" => 0,
-            range if is_language_prefix(range, tag.as_bytes()) => range.len(),
-            _ => continue,
-        };
-        if best.is_none_or(|(known, _)| precision > known) {
-            best = Some((precision, quality));
-        }
-    }
-    match best {
-        Some((_, quality)) => quality,
-        None if asked => 0,
-        None => FULL,
-    }
 }
 
 /// Splits a list member into what is weighed and its weight. Parameters before `q` stay with
@@ -185,15 +159,6 @@ fn media_precision(range: &[u8], essence: &str) -> Option<u8> {
     let kind = range.strip_suffix(b"*")?;
     let covered = essence.as_bytes().get(..kind.len())?;
     (kind.ends_with(b"/") && covered.eq_ignore_ascii_case(kind)).then_some(1)
-}
-
-fn is_language_prefix(range: &[u8], tag: &[u8]) -> bool {
-    match tag.split_at_checked(range.len()) {
-        Some((start, rest)) => {
-            start.eq_ignore_ascii_case(range) && matches!(rest.first(), None | Some(b'-'))
-        }
-        None => false,
-    }
 }
 
 #[cfg(test)]
@@ -292,20 +257,5 @@ mod tests {
         );
         check(Some("text*, appli*/*, text/html;q=9"), 0, 0, false);
         check(Some("text/htm"), 0, 0, false);
-    }
-
-    #[test]
-    fn languages() {
-        #[track_caller]
-        fn check(field: Option<&str>, tag: &str, expected: Quality) {
-            let headers = headers(&name::ACCEPT_LANGUAGE, field);
-            assert_eq!(language_quality(&headers, tag), expected, "{field:?}");
-        }
-        check(None, "en", 1000);
-        check(Some("de, en-GB;q=0.8, EN;q=0.7"), "en-gb", 800);
-        check(Some("de, en-GB;q=0.8, en;q=0.7"), "en-US", 700);
-        check(Some("de, en-GB;q=0.8"), "en", 0);
-        check(Some("de, *;q=0.1"), "fr", 100);
-        check(Some("e, en;q=x"), "en", 0);
     }
 }

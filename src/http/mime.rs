@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 /// The type of what nothing is known of.
-pub const DEFAULT: &str = "application/octet-stream";
+const DEFAULT: &str = "application/octet-stream";
 
 /// The types that stand before the table of the crate, sorted by extension.
 const OWN: &[(&str, &str)] = &[
@@ -59,7 +59,7 @@ const OWN: &[(&str, &str)] = &[
 
 /// The media type, without parameters, of a file of this name; `None` if its extension is not
 /// known. The name may be a path. A dot at its start begins no extension.
-pub fn from_name(name: &[u8]) -> Option<&'static str> {
+fn from_name(name: &[u8]) -> Option<&'static str> {
     let start = name.iter().rposition(|&byte| byte == b'/');
     let file = match start {
         Some(slash) => name.get(slash + 1..)?,
@@ -78,7 +78,7 @@ pub fn from_name(name: &[u8]) -> Option<&'static str> {
 }
 
 /// Whether content of this type is text, and a charset tells how to read it.
-pub fn is_text(essence: &str) -> bool {
+fn is_text(essence: &str) -> bool {
     essence.starts_with("text/")
         || essence.ends_with("+json")
         || essence.ends_with("+xml")

@@ -121,11 +121,6 @@ impl StatusCode {
         self.0 >= 300 && self.0 < 400
     }
 
-    /// 4xx: the client's fault.
-    pub const fn is_client_error(self) -> bool {
-        self.0 >= 400 && self.0 < 500
-    }
-
     /// 5xx: ours or an upstream's.
     pub const fn is_server_error(self) -> bool {
         self.0 >= 500 && self.0 < 600

@@ -250,14 +250,9 @@ impl Target {
         Cow::Owned(path)
     }
 
-    /// The pairs of the query, form-decoded: `a=1&b` gives `("a", "1")` and `("b", "")`.
-    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-        query::pairs(self.query().unwrap_or_default())
-    }
-
     /// The value of the first pair of this name, form-decoded.
     pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.query_pairs()
+        query::pairs(self.query().unwrap_or_default())
             .find_map(|(key, value)| (key == name).then_some(value))
     }
 
