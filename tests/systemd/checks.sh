@@ -41,24 +41,31 @@ another_than() { is_active && [ "$(main_pid)" != "$1" ] && [ "$(main_pid)" != 0 
 signal() { [ "$2" -gt 1 ] && kill -s "$1" "$2"; }
 calm() { systemctl reset-failed 2>/dev/null; }
 
-# A client with a new connection for each request, until told to stop; 5,000 at most.
+# Four clients with a new connection for each request, until told to stop; 5,000 each at most.
 hammer() {
 	touch hammering
 	: >hammered
-	(
-		for _ in $(seq 5000); do
-			[ -e hammering ] || break
-			curl --silent --output /dev/null --max-time 20 --write-out '%{http_code}\n' \
-				"$url/" >>hammered || echo "curl ended with $?" >>hammered
-		done
-	) &
-	hammer=$!
-	soon test -s hammered
+	hammers=()
+	for _ in 1 2 3 4; do
+		(
+			for _ in $(seq 5000); do
+				[ -e hammering ] || break
+				curl --silent --output /dev/null --max-time 20 --write-out '%{http_code}\n' \
+					"$url/" >>hammered || echo "curl ended with $?" >>hammered
+			done
+		) &
+		hammers+=($!)
+	done
+	more
 }
+asked() { [ "$(wc -l <hammered)" -ge "$1" ]; }
+# Until they have asked 25 times more each.
+more() { soon asked $(($(wc -l <hammered) + 100)); }
 # None of its requests may have failed.
 unhurt() {
+	more
 	rm hammering
-	wait $hammer
+	wait "${hammers[@]}"
 	local all bad
 	all=$(wc -l <hammered)
 	bad=$(grep -vc '^200$' hammered)
@@ -147,7 +154,7 @@ check_stop() {
 check_restart() {
 	calm
 	hammer
-	for _ in 1 2 3; do systemctl restart $unit; done
+	for _ in 1 2 3; do systemctl restart $unit && more; done
 	unhurt "restarts refuse nobody: systemd keeps the sockets"
 	calm
 	local pid
@@ -198,7 +205,7 @@ check_socket() {
 	holds "the socket unit listens" systemctl start httpserverd.socket
 	is "the first connection starts the daemon" "$(code /)/$(property ActiveState)" 200/active
 	hammer
-	for _ in 1 2 3; do systemctl restart $unit; done
+	for _ in 1 2 3; do systemctl restart $unit && more; done
 	unhurt "restarts behind the socket unit refuse nobody"
 	sed -i 's/^bind = "0.0.0.0:80"$/bind = "systemd:web"/' $file
 	holds "the socket is known by its name" systemctl restart $unit
